@@ -1,0 +1,111 @@
+/**
+ * The one table of what telemetry is called: spans, attributes, metrics.
+ *
+ * Names follow OpenTelemetry's semantic conventions for generative AI where these have a word
+ * (https://opentelemetry.io/docs/specs/semconv/gen-ai/), and are ours under `perdure.` where they have none. What is
+ * named here is a contract with dashboards and alerts: a name is added, not changed.
+ */
+
+/** Span names. A name says the operation and the one thing that tells series apart, never an id. */
+export const SpanName = {
+  /** One turn of a session. Root of its trace; a turn that moves to another runner goes on in the same trace. */
+  turn: (agent: string) => `invoke_agent ${agent}`,
+  /** One attempt of a model step. */
+  modelCall: (model: string) => `chat ${model}`,
+  /** One attempt of a tool step. */
+  toolCall: (tool: string) => `execute_tool ${tool}`,
+  /** One attempt of a step that is neither. */
+  step: (name: string) => `perdure.step ${name}`,
+  /** One flush of the journal: a group commit. */
+  append: "perdure.append",
+  /** From the snapshot and the entries after it to a state: a session that wakes. */
+  wake: "perdure.wake"
+} as const
+
+/** Attribute keys of spans and metrics. */
+export const Attribute = {
+  /** `invoke_agent`, `chat` or `execute_tool`. */
+  operation: "gen_ai.operation.name",
+  /** `anthropic`, `openai`, … */
+  provider: "gen_ai.provider.name",
+  agent: "gen_ai.agent.name",
+  agentVersion: "gen_ai.agent.version",
+  /** The session's id. */
+  conversation: "gen_ai.conversation.id",
+  requestModel: "gen_ai.request.model",
+  responseModel: "gen_ai.response.model",
+  responseId: "gen_ai.response.id",
+  /** An array of one. */
+  finishReasons: "gen_ai.response.finish_reasons",
+  /** All input, cached or not. */
+  inputTokens: "gen_ai.usage.input_tokens",
+  outputTokens: "gen_ai.usage.output_tokens",
+  cacheReadTokens: "gen_ai.usage.cache_read.input_tokens",
+  cacheWriteTokens: "gen_ai.usage.cache_creation.input_tokens",
+  reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
+  /** Of the token metrics: `input` or `output`. */
+  tokenType: "gen_ai.token.type",
+  tool: "gen_ai.tool.name",
+  /** The provider's id of the call. */
+  toolCall: "gen_ai.tool.call.id",
+  /** `function`: our tools are run by the runner. */
+  toolType: "gen_ai.tool.type",
+  /** The failure's class, or the error's tag. Only on what failed. */
+  errorType: "error.type",
+  namespace: "perdure.namespace",
+  /** 1, 2, 3 … */
+  turn: "perdure.turn",
+  step: "perdure.step",
+  /** `model`, `tool` or `custom`. */
+  stepKind: "perdure.step.kind",
+  /** 1 for the first try. */
+  attempt: "perdure.attempt",
+  /** The fencing number of the shard's owner: two in one trace say that the turn moved. */
+  epoch: "perdure.epoch",
+  /** How a step or a turn ended: the tag of its outcome. */
+  outcome: "perdure.outcome",
+  /** The closed union `FailureClass`. */
+  failureClass: "perdure.failure.class",
+  /** Sessions, entries and bytes of one flush, or entries that a wake folded. */
+  sessions: "perdure.sessions",
+  entries: "perdure.entries",
+  bytes: "perdure.bytes",
+  /** US dollars, as a number. Absent where the price is unknown. */
+  usd: "perdure.cost.usd"
+} as const
+
+/** Attributes that hold what people and models said: on a span only when `CaptureContent` is on. */
+export const ContentAttribute = {
+  system: "gen_ai.system_instructions",
+  input: "gen_ai.input.messages",
+  output: "gen_ai.output.messages",
+  toolArguments: "gen_ai.tool.call.arguments",
+  toolResult: "gen_ai.tool.call.result"
+} as const
+export type ContentAttribute = keyof typeof ContentAttribute
+
+/** Metrics: name, unit (UCUM) and what one is. Effect has no units, so that they go as the tag `unit`. */
+export const MetricName = {
+  steps: { name: "perdure.steps", unit: "{step}", description: "Steps that ended, by kind and outcome" },
+  stepDuration: { name: "perdure.step.duration", unit: "s", description: "Duration of a step's last attempt, by kind" },
+  failures: { name: "perdure.failures", unit: "{attempt}", description: "Failed attempts, by kind and failure class" },
+  turns: { name: "perdure.turns", unit: "{turn}", description: "Turns that ended, by agent and outcome" },
+  appendDuration: { name: "perdure.append.duration", unit: "s", description: "Time from append to durable" },
+  appendEntries: { name: "perdure.append.entries", unit: "{entry}", description: "Entries that became durable" },
+  tokenUsage: {
+    name: "gen_ai.client.token.usage",
+    unit: "{token}",
+    description: "Tokens of a model call, by type and model"
+  },
+  cachedTokens: {
+    name: "perdure.cached.tokens",
+    unit: "{token}",
+    description: "Input tokens read from, or written to, a provider's cache, by model"
+  },
+  modelDuration: {
+    name: "gen_ai.client.operation.duration",
+    unit: "s",
+    description: "Duration of a model call, by model"
+  },
+  cost: { name: "perdure.cost", unit: "USD", description: "Cost of model calls, by model" }
+} as const
