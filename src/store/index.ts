@@ -1,0 +1,3 @@
+/** The port to the database and its drivers. */
+export * as Sqlite from "./Sqlite.ts"
+export * from "./Store.ts"
