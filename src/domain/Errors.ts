@@ -125,10 +125,12 @@ export class SessionParked extends Schema.TaggedError<SessionParked>()("SessionP
 /** Content is gone from the store. */
 export class BlobMissing extends Schema.TaggedError<BlobMissing>()("BlobMissing", {
   namespace: Namespace,
-  hash: Schema.String
+  hash: Schema.String,
+  /** Where only a part of it is gone or damaged: which. */
+  reason: Schema.optional(Schema.String)
 }) {
   override get message() {
-    return `blob ${this.hash} of namespace ${this.namespace} is not in the store: it was deleted, or the store was restored without it`
+    return `blob ${this.hash} of namespace ${this.namespace} is not in the store: ${this.reason ?? "it was deleted, or the store was restored without it"}`
   }
 }
 
