@@ -45,6 +45,8 @@ export const Attribute = {
   reasoningTokens: "gen_ai.usage.reasoning.output_tokens",
   /** Of the token metrics: `input` or `output`. */
   tokenType: "gen_ai.token.type",
+  /** Of the cached tokens: `read` or `write`. */
+  cache: "perdure.cache",
   tool: "gen_ai.tool.name",
   /** The provider's id of the call. */
   toolCall: "gen_ai.tool.call.id",
