@@ -7,64 +7,83 @@
  * `resolve(check(x))` is `x` for every JSON value. `check` is for what comes from outside, once: a value that it has
  * gone through holds claims, and may be passed on and stored as it is.
  */
-import { Effect } from "effect"
+import { Effect, type Scope, Stream } from "effect"
 import * as Claim from "../domain/Claim.ts"
 import { BlobMissing, type StoreUnavailable } from "../domain/Errors.ts"
 import type { Namespace } from "../domain/Id.ts"
 import type { Json, JsonObject } from "../domain/Json.ts"
 import { Blobs } from "./Blobs.ts"
+import * as Collector from "./internal/Collector.ts"
+import * as Excerpt from "./internal/Excerpt.ts"
 import * as Pieces from "./internal/Pieces.ts"
 import * as Plan from "./internal/Plan.ts"
 import * as Wtf8 from "./internal/Wtf8.ts"
 
 export { isClaim, make, marker, parse, previewChars } from "../domain/Claim.ts"
 export type { Claim } from "../domain/Claim.ts"
+export type { Collector } from "./internal/Collector.ts"
 
 export interface CheckOptions {
   /** The size from which content is a blob, in bytes: 64 KiB unless told. */
   readonly threshold?: number | undefined
   /** Leaves arrays and objects as they are, for values of a fixed shape: only their texts are replaced. */
   readonly textsOnly?: boolean | undefined
+  /**
+   * Claims that the value holds already, from {@link write} or {@link collector}: they stay as they are. An array or
+   * object that holds one is not replaced as a whole, so that the entry names every blob that it needs.
+   */
+  readonly own?: ReadonlySet<string> | undefined
 }
+
+const none: ReadonlySet<string> = new Set()
 
 /** The size above which content does not belong in a row, in bytes. */
 export const defaultThreshold = 64 * 1024
 
-/** The begin and the end of a text, cut at code points; together all of it where it is short. */
-export const excerpt = (text: string): { readonly head: string; readonly tail: string } => {
-  const begin = Wtf8.cut(text, Math.min(text.length, Claim.previewChars))
-  let end = Math.max(begin, text.length - Claim.previewChars)
-  if (Wtf8.cut(text, end) !== end) end++
-  return { head: text.slice(0, begin), tail: text.slice(end) }
-}
-
 const claimText = Effect.fnUntraced(function* (namespace: Namespace, text: string) {
   const blobs = yield* Blobs
   const { bytes, hash } = yield* blobs.putText(namespace, text)
-  return Claim.make({ hash, bytes, chars: text.length, form: "text", ...excerpt(text) })
+  return Claim.make({ hash, bytes, chars: text.length, form: "text", ...Excerpt.of(text) })
 })
 
 const claimJson = Effect.fnUntraced(function* (namespace: Namespace, json: Json) {
   const blobs = yield* Blobs
-  let chars = 0
-  let head = ""
-  let tail = ""
-  const { bytes, hash } = yield* Effect.scoped(
-    Effect.gen(function* () {
-      const writer = yield* blobs.writer(namespace)
-      for (const piece of Pieces.ofJson(json)) {
-        chars += piece.length
-        if (head.length < Claim.previewChars) head += piece.slice(0, Claim.previewChars - head.length)
-        // Twice as much, so that the excerpt of head and tail can be cut as that of the whole would be.
-        tail = (tail + piece.slice(-2 * Claim.previewChars)).slice(-2 * Claim.previewChars)
-        yield* writer.write(Buffer.from(piece, "utf8"))
-      }
-      return yield* writer.end
+  const writer = yield* blobs.writer(namespace)
+  const tracker = new Excerpt.Tracker()
+  for (const piece of Pieces.ofJson(json)) {
+    tracker.add(piece)
+    yield* writer.write(Buffer.from(piece, "utf8"))
+  }
+  const { bytes, hash } = yield* writer.end
+  return Claim.make({ hash, bytes, form: "json", ...tracker.done() })
+}, Effect.scoped)
+
+/**
+ * Stores content of any size as it comes, and gives a claim on it. Bytes that are no text stay as they are in the blob
+ * and read as U+FFFD through the claim.
+ */
+export const write = <E, R>(
+  namespace: Namespace,
+  content: Stream.Stream<Uint8Array, E, R>
+): Effect.Effect<string, E | StoreUnavailable, R | Blobs> =>
+  Effect.flatMap(Blobs, (blobs) => {
+    const decoder = new Wtf8.Decoder()
+    const tracker = new Excerpt.Tracker()
+    const tracked = Stream.tap(content, (bytes) => Effect.sync(() => tracker.add(decoder.write(bytes))))
+    return Effect.map(blobs.put(namespace, tracked), ({ bytes, hash }) => {
+      tracker.add(decoder.end())
+      return Claim.make({ hash, bytes, form: "text", ...tracker.done() })
     })
-  )
-  const shown = chars <= tail.length ? excerpt(tail) : { head: excerpt(head).head, tail: excerpt(tail).tail }
-  return Claim.make({ hash, bytes, chars, form: "json", ...shown })
-})
+  })
+
+/**
+ * Takes an output whose size nobody knows yet. Its end is a text, or a claim where it has more than `inlineBytes` (or
+ * looks like a claim: what `isClaim` says of it is always true).
+ */
+export const collector: (
+  namespace: Namespace,
+  inlineBytes: number
+) => Effect.Effect<Collector.Collector, never, Blobs | Scope.Scope> = Collector.make
 
 /**
  * Replaces each text longer than the threshold by a claim on a blob, then each array or object that is still longer,
@@ -77,7 +96,11 @@ export const check = (
   json: Json,
   options?: CheckOptions
 ): Effect.Effect<Json, StoreUnavailable, Blobs> => {
-  const limits = { threshold: options?.threshold ?? defaultThreshold, textsOnly: options?.textsOnly ?? false }
+  const limits = {
+    threshold: options?.threshold ?? defaultThreshold,
+    textsOnly: options?.textsOnly ?? false,
+    own: options?.own ?? none
+  }
   if (!Plan.isNeeded(json, limits)) return Effect.succeed(json)
   return Plan.carryOut(Plan.make(json, limits), json, {
     text: (text) => claimText(namespace, text),
@@ -126,10 +149,8 @@ export const hasClaim = (json: Json): boolean => {
 }
 
 const show = (claim: Claim.Claim, limits: { readonly head: number; readonly tail: number }): string => {
-  const head = claim.head.slice(0, Wtf8.cut(claim.head, Math.min(claim.head.length, limits.head)))
-  let from = Math.max(0, claim.tail.length - limits.tail)
-  if (Wtf8.cut(claim.tail, from) !== from) from++
-  const tail = claim.tail.slice(from)
+  const head = Excerpt.first(claim.head, limits.head)
+  const tail = Excerpt.last(claim.tail, limits.tail)
   const hidden = claim.bytes - Wtf8.encode(head).length - Wtf8.encode(tail).length
   return hidden === 0 ? head + tail : `${head}\n[… ${hidden} bytes more; blob sha256:${claim.hash} …]\n${tail}`
 }

@@ -37,6 +37,13 @@ export interface Snapshot {
   readonly state: Uint8Array
 }
 
+/** The head of a session without entries. */
+export const genesis = (key: SessionKey): Head => ({
+  // Where counting begins, before the first entry's 1.
+  seq: 0 as Seq,
+  chain: Codec.genesis(key)
+})
+
 /** The rows of a page, as many as can be read in front of the first that cannot. */
 const decodeRows = (
   key: SessionKey,
@@ -178,11 +185,7 @@ export class Journal extends Context.Tag("perdure/Journal")<
   /** Closing it commits what waits, once more and for `JournalSettings.closeMs` at most. */
   static readonly layer: Layer.Layer<Journal, never, Store> = Layer.scoped(Journal, make)
 
-  /** The head of a session without entries. */
-  static genesis(key: SessionKey): Head {
-    // Where counting begins, before the first entry's 1.
-    return { seq: 0 as Seq, chain: Codec.genesis(key) }
-  }
+  static readonly genesis = genesis
 
   /** The head that a session has after an append, to build the next one on before it returns. */
   static after(append: Append): Head {

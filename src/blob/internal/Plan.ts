@@ -7,6 +7,8 @@ export interface Limits {
   /** Bytes. */
   readonly threshold: number
   readonly textsOnly: boolean
+  /** Texts that are claims already. */
+  readonly own: ReadonlySet<string>
 }
 
 /** About how many bytes of JSON a text takes: exact enough for a threshold, and nearly free for short ones. */
@@ -47,18 +49,20 @@ export const isNeeded = (json: Json, limits: Limits): boolean =>
 const claimBytes = (chars: number): number => 256 + Math.min(chars, 2 * Claim.previewChars)
 
 export type Plan =
-  | { readonly _tag: "Keep"; readonly bytes: number }
+  /** `pinned`: it holds a claim that must stay where the journal can see it. */
+  | { readonly _tag: "Keep"; readonly bytes: number; readonly pinned: boolean }
   | { readonly _tag: "Claim"; readonly bytes: number }
-  | { readonly _tag: "Inside"; readonly bytes: number; readonly parts: ReadonlyArray<Plan> }
+  | { readonly _tag: "Inside"; readonly bytes: number; readonly pinned: boolean; readonly parts: ReadonlyArray<Plan> }
 
 export const make = (json: Json, limits: Limits): Plan => {
   if (typeof json === "string") {
     const bytes = textBytes(json)
+    if (limits.own.has(json)) return { _tag: "Keep", bytes, pinned: true }
     return bytes - 2 > limits.threshold || Claim.isMarked(json)
       ? { _tag: "Claim", bytes: claimBytes(json.length) }
-      : { _tag: "Keep", bytes }
+      : { _tag: "Keep", bytes, pinned: false }
   }
-  if (typeof json !== "object" || json === null) return { _tag: "Keep", bytes: 8 }
+  if (typeof json !== "object" || json === null) return { _tag: "Keep", bytes: 8, pinned: false }
   let bytes = 2
   let parts: ReadonlyArray<Plan>
   if (isArray(json)) {
@@ -69,8 +73,11 @@ export const make = (json: Json, limits: Limits): Plan => {
     parts = keys.map((key) => make(json[key]!, limits))
   }
   for (const part of parts) bytes += part.bytes + 1
-  if (bytes > limits.threshold && !limits.textsOnly) return { _tag: "Claim", bytes: claimBytes(bytes) }
-  return parts.every((part) => part._tag === "Keep") ? { _tag: "Keep", bytes } : { _tag: "Inside", bytes, parts }
+  const pinned = parts.some((part) => part._tag !== "Claim" && part.pinned)
+  if (bytes > limits.threshold && !limits.textsOnly && !pinned) return { _tag: "Claim", bytes: claimBytes(bytes) }
+  return parts.every((part) => part._tag === "Keep")
+    ? { _tag: "Keep", bytes, pinned }
+    : { _tag: "Inside", bytes, pinned, parts }
 }
 
 export interface Claims<E, R> {

@@ -46,7 +46,8 @@ const incomplete = (bytes: Uint8Array): number => {
   return 0
 }
 
-const decodeWhole = (bytes: Buffer): string => {
+/** Decodes bytes that are all here. What is neither UTF-8 nor a surrogate becomes U+FFFD. */
+export const decode = (bytes: Buffer): string => {
   if (isUtf8(bytes)) return bytes.toString("utf8")
   let text = ""
   let from = 0
@@ -61,7 +62,7 @@ const decodeWhole = (bytes: Buffer): string => {
   return text + bytes.toString("utf8", from)
 }
 
-/** Decodes bytes that come in pieces, wherever they are cut. What is neither UTF-8 nor a surrogate becomes U+FFFD. */
+/** Decodes bytes that come in pieces, wherever they are cut. */
 export class Decoder {
   #rest: Uint8Array = new Uint8Array(0)
 
@@ -72,12 +73,12 @@ export class Decoder {
         : Buffer.concat([this.#rest, piece])
     const whole = bytes.length - incomplete(bytes)
     this.#rest = Uint8Array.prototype.slice.call(bytes, whole)
-    return decodeWhole(bytes.subarray(0, whole))
+    return decode(bytes.subarray(0, whole))
   }
 
   end(): string {
     const rest = Buffer.from(this.#rest)
     this.#rest = new Uint8Array(0)
-    return decodeWhole(rest)
+    return decode(rest)
   }
 }
