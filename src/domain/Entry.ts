@@ -55,7 +55,7 @@ export type Limit = typeof Limit.Type
 export const TurnOutcome = Schema.Union(
   Schema.TaggedStruct("Completed", { output: Json }),
   Schema.TaggedStruct("Interrupted", { reason: Schema.optional(Text) }),
-  Schema.TaggedStruct("LimitReached", { limit: Limit, allowed: Schema.Number, used: Schema.Number }),
+  Schema.TaggedStruct("LimitReached", { limit: Limit, allowed: Schema.Finite, used: Schema.Finite }),
   Schema.TaggedStruct("Failed", { failure: Failure })
 )
 export type TurnOutcome = typeof TurnOutcome.Type
