@@ -5,6 +5,7 @@
  */
 import { Schema } from "effect"
 import { Text } from "./Json.ts"
+import { Usage } from "./Usage.ts"
 
 export const FailureClass = Schema.Literal(
   /** The provider said to slow down; `retryAfterMs` when it said for how long. */
@@ -45,7 +46,7 @@ export const Failure = Schema.Struct({
   /** One sentence for a person; secrets scrubbed. */
   message: Text,
   /** How long the provider asked to wait, in milliseconds. */
-  retryAfterMs: Schema.optional(Schema.NonNegative),
+  retryAfterMs: Schema.optional(Schema.NonNegative.pipe(Schema.finite())),
   /** The HTTP status, where there was one. */
   status: Schema.optional(Schema.Int),
   /** The provider's own name for it, where there was one, e.g. `overloaded_error`. */
@@ -57,7 +58,9 @@ export type Failure = typeof Failure.Type
 export class StepFailure extends Schema.TaggedError<StepFailure>()("StepFailure", {
   failure: Failure,
   /** What had been produced before it failed: for a model, the message parts that came. */
-  partial: Schema.optional(Schema.Unknown)
+  partial: Schema.optional(Schema.Unknown),
+  /** What the attempt used before it failed, where that is known: it counts against the budget (I8). */
+  usage: Schema.optional(Usage)
 }) {
   override get message() {
     return `${this.failure.class}: ${this.failure.message}`

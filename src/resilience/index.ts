@@ -1,0 +1,2 @@
+/** What to do when a step fails. */
+export * as Policy from "./Policy.ts"
