@@ -19,6 +19,8 @@ export interface Dialect {
   readonly among: (column: Fragment, values: ReadonlyArray<string>) => Fragment
   /** The attributes column holds all of these, which are escaped JSON. */
   readonly holds: (column: Fragment, attributes: string) => Fragment
+  /** At the end of a SELECT: locks the rows, in the order in which they come. */
+  readonly forUpdate: Fragment
   readonly guard: (
     operation: string
   ) => <A, R>(effect: Effect.Effect<A, SqlError, R>) => Effect.Effect<A, StoreUnavailable, R>
@@ -32,7 +34,7 @@ const first = <A, B>(statement: Statement<A & object>, decode: (row: A) => B): E
 const all = <A, B>(statement: Statement<A & object>, decode: (row: A) => B): Effect.Effect<Array<B>, SqlError> =>
   Effect.map(statement, (rows) => rows.map(decode))
 
-export const make = ({ sql, now, among, holds, guard, writing }: Dialect) => {
+export const make = ({ sql, now, among, holds, forUpdate, guard, writing }: Dialect) => {
   const write =
     (operation: string) =>
     (effect: Effect.Effect<unknown, SqlError>): Effect.Effect<void, StoreUnavailable> =>
@@ -158,7 +160,7 @@ export const make = ({ sql, now, among, holds, guard, writing }: Dialect) => {
       forget
     },
     ...blobs({ sql, now, guard, writing }),
-    ...runners({ sql, now, guard, writing, among })
+    ...runners({ sql, now, guard, writing, among, forUpdate })
   }
 }
 
@@ -229,11 +231,16 @@ const blobs = ({ sql, now, guard, writing }: Pick<Dialect, "sql" | "now" | "guar
 /** Rows of one INSERT: 4 parameters each, of 65,535 (Postgres) or 32,766 (SQLite). */
 const positions_max = 1000
 
-const runners = ({ sql, now, guard, writing, among }: Pick<Dialect, "sql" | "now" | "guard" | "writing" | "among">) => {
+const runners = ({ sql, now, guard, writing, among, forUpdate }: Omit<Dialect, "holds">) => {
+  // Leases are locked in the order of their shards, here as in append and acquire: nobody waits in a circle.
+  const free = (owner: Fragment) =>
+    sql`UPDATE perdure_leases SET address = NULL, incarnation = NULL
+      WHERE shard IN (SELECT shard FROM perdure_leases WHERE ${owner} ORDER BY shard ${forUpdate})`
+
   const unregister: Service["unregister"] = (address, incarnation) =>
     Effect.gen(function* () {
       const same = sql`address = ${escape(address)} AND incarnation = ${escape(incarnation)}`
-      yield* sql`UPDATE perdure_leases SET address = NULL, incarnation = NULL WHERE ${same}`
+      yield* free(same)
       yield* sql`DELETE FROM perdure_runners WHERE ${same}`
     }).pipe(sql.withTransaction, writing, guard("unregister"))
 
@@ -261,13 +268,12 @@ const runners = ({ sql, now, guard, writing, among }: Pick<Dialect, "sql" | "now
     )
 
   const release: Service["release"] = (address, incarnation, shards) =>
-    sql`UPDATE perdure_leases SET address = NULL, incarnation = NULL
-      WHERE address = ${escape(address)} AND incarnation = ${escape(incarnation)}
-      AND ${shards === undefined ? sql`1 = 1` : among(sql`shard`, shards)}`.pipe(
-      writing,
-      guard("release"),
-      Effect.asVoid
-    )
+    free(
+      sql.and([
+        sql`address = ${escape(address)} AND incarnation = ${escape(incarnation)}`,
+        ...(shards === undefined ? [] : [among(sql`shard`, shards)])
+      ])
+    ).pipe(writing, guard("release"), Effect.asVoid)
 
   return { unregister, heartbeat, setHealth, owned, release }
 }

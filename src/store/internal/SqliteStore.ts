@@ -176,6 +176,8 @@ export const make = ({ client: sql, transaction }: Sqlite): Service => {
       among: (column, values) => sql`${column} IN (SELECT value FROM json_each(${JSON.stringify(values)}))`,
       holds: (column, attributes) => sql`NOT EXISTS (SELECT 1 FROM json_each(${attributes}) wanted WHERE NOT EXISTS
         (SELECT 1 FROM json_each(${column}) had WHERE had.key = wanted.key AND had.value = wanted.value))`,
+      // One process, one connection: what a transaction reads is its own.
+      forUpdate: sql``,
       writing: (effect) => Effect.zipRight(Effect.orDie(macrotask(() => undefined)), effect)
     })
   }

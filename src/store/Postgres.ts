@@ -1,0 +1,130 @@
+/** The store in a Postgres database, which many runners share. */
+import { PgClient } from "@effect/sql-pg"
+import type * as SqlClient from "@effect/sql/SqlClient"
+import { Config, type ConfigError, Duration, Effect, Layer, Redacted } from "effect"
+import { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
+import { append } from "./internal/PgAppend.ts"
+import { guard, reasonOf } from "./internal/PgFailure.ts"
+import { migrate } from "./internal/PgMigrations.ts"
+import * as PgPresence from "./internal/PgPresence.ts"
+import * as PgRunners from "./internal/PgRunners.ts"
+import * as Queries from "./internal/Queries.ts"
+import { Store } from "./Store.ts"
+
+export interface Settings {
+  /**
+   * `postgres://user:password@host:port/database`, with `pg`'s parameters, e.g. `?sslmode=verify-full`. It must lead to
+   * the server itself or to a pooler in session mode: presence is a lock of the session.
+   */
+  readonly url: Redacted.Redacted
+  /** Connections of this process at most. One of them is the runner's presence, one appends. */
+  readonly maxConnections: number
+  /** How long to wait for a connection. */
+  readonly connectTimeout: Duration.DurationInput
+  /** How long to wait for the answer to one statement. */
+  readonly statementTimeout: Duration.DurationInput
+}
+
+/** What {@link layer} takes where it is told nothing. */
+export const defaults = {
+  maxConnections: 10,
+  connectTimeout: "5 seconds",
+  statementTimeout: "1 minute"
+} as const satisfies Omit<Settings, "url">
+
+/** The least that {@link layer} must be told. */
+export type Options = Pick<Settings, "url"> & Partial<Settings>
+
+/** Host, port and database: what an error may say of a URL. */
+const whereOf = (url: URL): string => `${url.hostname || "localhost"}:${url.port || 5432}${url.pathname}`
+
+const parse = (url: Redacted.Redacted) =>
+  Effect.suspend(() => {
+    const text = Redacted.value(url)
+    const parsed = URL.canParse(text) ? new URL(text) : undefined
+    return parsed !== undefined && ["postgres:", "postgresql:"].includes(parsed.protocol)
+      ? Effect.succeed(parsed)
+      : new StoreUnusable({
+          reason: "the database URL is not one of Postgres: write postgres://user:password@host:port/database"
+        })
+  })
+
+const client = (options: Options) =>
+  Effect.gen(function* () {
+    const url = yield* parse(options.url)
+    const { maxConnections, connectTimeout, statementTimeout } = { ...defaults, ...options }
+    if (!url.searchParams.has("query_timeout")) {
+      url.searchParams.set("query_timeout", String(Duration.toMillis(statementTimeout)))
+    }
+    return PgClient.layer({
+      url: Redacted.make(url.toString()),
+      maxConnections,
+      connectTimeout,
+      applicationName: "perdure"
+    }).pipe(
+      Layer.catchAll((error) =>
+        Layer.fail(
+          new StoreUnavailable({ operation: "open", reason: `Postgres at ${whereOf(url)}: ${reasonOf(error)}` })
+        )
+      )
+    )
+  })
+
+/** A bare client with the same settings, without the store: for measuring what one commit costs here. */
+export const layerClient = (
+  options: Options
+): Layer.Layer<PgClient.PgClient | SqlClient.SqlClient, StoreUnusable | StoreUnavailable> =>
+  Layer.unwrapEffect(client(options))
+
+const make = Effect.fnUntraced(function* (options: Options) {
+  const sql = yield* PgClient.PgClient
+  yield* migrate(sql, `the database at ${whereOf(yield* parse(options.url))}`)
+  const presence = yield* PgPresence.make(sql)
+  const now = sql`(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
+  const { left, ...runners } = PgRunners.make(sql, presence, now)
+  const appended = append(sql)
+  const queries = Queries.make({
+    sql,
+    now: Effect.succeed(now),
+    guard,
+    among: (column, values) => sql`${column} = ANY(${values}::text[])`,
+    holds: (column, attributes) => sql`${column}::jsonb @> ${attributes}::jsonb`,
+    forUpdate: sql`FOR UPDATE`,
+    writing: (effect) => effect
+  })
+  return Store.of({
+    driver: "postgres",
+    ...queries,
+    ...runners,
+    append: (groups) => guard("append")(appended(groups)),
+    unregister: (address, incarnation) =>
+      Effect.zipLeft(queries.unregister(address, incarnation), left(address, incarnation))
+  })
+})
+
+/** The store in a database, which is migrated to this version first. The runners that start together take turns. */
+export const layer = (options: Options): Layer.Layer<Store, StoreUnusable | StoreUnavailable> =>
+  Layer.scoped(Store, make(options)).pipe(Layer.provide(layerClient(options)))
+
+/**
+ * {@link layer}, from `PERDURE_DATABASE_URL` (or `DATABASE_URL`), `PERDURE_DATABASE_CONNECTIONS`,
+ * `PERDURE_DATABASE_CONNECT_TIMEOUT` and `PERDURE_DATABASE_STATEMENT_TIMEOUT`.
+ */
+export const layerConfig: Layer.Layer<Store, StoreUnusable | StoreUnavailable | ConfigError.ConfigError> =
+  Layer.unwrapEffect(
+    Effect.map(
+      Config.all({
+        url: Config.redacted("PERDURE_DATABASE_URL").pipe(Config.orElse(() => Config.redacted("DATABASE_URL"))),
+        maxConnections: Config.integer("PERDURE_DATABASE_CONNECTIONS").pipe(
+          Config.withDefault(defaults.maxConnections)
+        ),
+        connectTimeout: Config.duration("PERDURE_DATABASE_CONNECT_TIMEOUT").pipe(
+          Config.withDefault(Duration.decode(defaults.connectTimeout))
+        ),
+        statementTimeout: Config.duration("PERDURE_DATABASE_STATEMENT_TIMEOUT").pipe(
+          Config.withDefault(Duration.decode(defaults.statementTimeout))
+        )
+      }),
+      layer
+    )
+  )

@@ -1,0 +1,132 @@
+/**
+ * Who is alive, and who owns which shard.
+ *
+ * A runner is dead when its row is gone. The row is deleted by the one who takes its shards, after it has seen twice that
+ * the runner's lock is gone (its process is), or that its heartbeat is older than allowed (it hangs). A lease whose
+ * owner has no row is free.
+ */
+import type * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
+import type { Fragment } from "@effect/sql/Statement"
+import { Clock, Effect } from "effect"
+import type { Epoch, Shard } from "../../domain/Id.ts"
+import type { Store } from "../Store.ts"
+import { escape, unescape } from "./Escape.ts"
+import { guard } from "./PgFailure.ts"
+import { confirm_ms, lockClass, lockKey, type Presence } from "./PgPresence.ts"
+import * as Rows from "./Rows.ts"
+
+type Service = Store["Type"]
+
+interface Seen extends Rows.RunnerColumns {
+  readonly present: boolean
+  readonly silent: boolean
+}
+
+export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment) => {
+  const present = sql`EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = ${lockClass}::oid
+    AND l.objid = r.presence::oid AND l.objsubid = 2 AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
+  const silent = (expiryMs: number) => sql`r.heartbeat_at < ${now} - ${Math.ceil(expiryMs)}::bigint`
+
+  const nameOf = (row: { readonly address: string; readonly incarnation: string }) =>
+    `${row.address} ${row.incarnation}`
+
+  /** Runners that this process has registered: it knows that they are here, whatever their connection does. */
+  const own = new Set<string>()
+  /** Since when a runner has been absent, by our clock. */
+  const absentSince = new Map<string, number>()
+
+  const list = (expiryMs: number): Effect.Effect<ReadonlyArray<Seen>, SqlError> =>
+    Effect.gen(function* () {
+      const rows = yield* sql<Seen>`SELECT r.address, r.incarnation, r.info, r.healthy, ${present} AS present,
+        ${silent(expiryMs)} AS silent FROM perdure_runners r ORDER BY r.address`
+      const at = yield* Clock.currentTimeMillis
+      const absent = new Set(rows.filter((row) => !row.present && !own.has(nameOf(row))).map(nameOf))
+      for (const name of absentSince.keys()) if (!absent.has(name)) absentSince.delete(name)
+      for (const name of absent) if (!absentSince.has(name)) absentSince.set(name, at)
+      return rows
+    })
+
+  const look = (expiryMs: number) =>
+    Effect.gen(function* () {
+      let rows = yield* list(expiryMs)
+      const at = yield* Clock.currentTimeMillis
+      if ([...absentSince.values()].some((since) => at - since < confirm_ms)) {
+        yield* Effect.sleep(confirm_ms)
+        rows = yield* list(expiryMs)
+      }
+      const confirmed = (yield* Clock.currentTimeMillis) - confirm_ms
+      const judging = yield* presence.canJudge
+      return rows.map((row) => ({
+        row,
+        dead: row.silent || (judging && (absentSince.get(nameOf(row)) ?? Number.POSITIVE_INFINITY) <= confirmed)
+      }))
+    })
+
+  const register: Service["register"] = ({ address, incarnation, info, healthy }) =>
+    Effect.gen(function* () {
+      const key = lockKey(address, incarnation)
+      yield* presence.enter(key)
+      own.add(nameOf({ address: escape(address), incarnation: escape(incarnation) }))
+      yield* sql`INSERT INTO perdure_runners (address, incarnation, info, healthy, presence, heartbeat_at)
+        VALUES (${escape(address)}, ${escape(incarnation)}, ${escape(info)}, ${healthy ? 1 : 0}, ${key}, ${now})
+        ON CONFLICT (address) DO UPDATE SET incarnation = excluded.incarnation, info = excluded.info,
+          healthy = excluded.healthy, presence = excluded.presence, heartbeat_at = excluded.heartbeat_at`
+    }).pipe(guard("register"))
+
+  /** After the row is gone. */
+  const left = (address: string, incarnation: string) =>
+    Effect.suspend(() => {
+      own.delete(nameOf({ address: escape(address), incarnation: escape(incarnation) }))
+      return presence.leave(lockKey(address, incarnation))
+    })
+
+  const runners: Service["runners"] = (expiryMs) =>
+    guard("runners")(
+      Effect.map(look(expiryMs), (seen) => seen.flatMap(({ row, dead }) => (dead ? [] : [Rows.runner(row)])))
+    )
+
+  const bury = (row: Rows.RunnerColumns, expiryMs: number) =>
+    sql`DELETE FROM perdure_runners r WHERE r.address = ${row.address} AND r.incarnation = ${row.incarnation}
+      AND (${silent(expiryMs)} OR NOT ${present})`
+
+  // The filter in the SELECT spares the leases of the living: an upsert locks its row even where it changes nothing,
+  // and would wait for their appends.
+  const take = (address: string, incarnation: string, shards: ReadonlyArray<Shard>) =>
+    sql<{ readonly shard: string; readonly epoch: string }>`
+      INSERT INTO perdure_leases (shard, epoch, address, incarnation)
+      SELECT w.shard, 1, ${address}::text, ${incarnation}::text FROM unnest(${shards}::text[]) AS w (shard)
+      WHERE EXISTS (SELECT 1 FROM perdure_runners WHERE address = ${address} AND incarnation = ${incarnation})
+      AND NOT EXISTS (SELECT 1 FROM perdure_leases l
+        JOIN perdure_runners r ON r.address = l.address AND r.incarnation = l.incarnation
+        WHERE l.shard = w.shard AND NOT (l.address = ${address} AND l.incarnation = ${incarnation}))
+      ORDER BY w.shard COLLATE "C"
+      ON CONFLICT (shard) DO UPDATE SET epoch = perdure_leases.epoch + 1, address = excluded.address,
+        incarnation = excluded.incarnation
+      WHERE (perdure_leases.address = excluded.address AND perdure_leases.incarnation = excluded.incarnation)
+        OR NOT EXISTS (SELECT 1 FROM perdure_runners r
+          WHERE r.address = perdure_leases.address AND r.incarnation = perdure_leases.incarnation)
+      RETURNING shard, epoch`
+
+  const acquire: Service["acquire"] = (address, incarnation, shards, expiryMs) =>
+    Effect.gen(function* () {
+      if (shards.length === 0) return []
+      const self = { address: escape(address), incarnation: escape(incarnation) }
+      const dead = (yield* look(expiryMs)).filter(({ row, dead }) => dead && nameOf(row) !== nameOf(self))
+      const taken = yield* dead.length === 0
+        ? take(self.address, self.incarnation, shards)
+        : Effect.forEach(dead, ({ row }) => bury(row, expiryMs)).pipe(
+            Effect.zipRight(take(self.address, self.incarnation, shards)),
+            sql.withTransaction
+          )
+      for (const { row } of dead) {
+        yield* Effect.logWarning(
+          `runner ${unescape(row.address)} is declared dead: ${row.silent ? "it was silent for too long" : "its process is gone"}`
+        )
+      }
+      return taken.map(({ shard, epoch }) => ({ shard: shard as Shard, epoch: Number(epoch) as Epoch }))
+    }).pipe(guard("acquire"))
+
+  return { register, left, runners, acquire }
+}
