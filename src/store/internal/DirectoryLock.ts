@@ -4,7 +4,7 @@
  * It is an EXCLUSIVE transaction on a small SQLite file of its own, because Node has no file locks. The file beside it
  * that names the holder's pid is for people only: nothing is decided by it.
  */
-import { Effect, Schema } from "effect"
+import { Effect, Schema, type Scope } from "effect"
 import Database from "libsql"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -33,7 +33,7 @@ const holderOf = (file: string): number | undefined => {
 }
 
 /** Holds the directory until the scope closes. */
-export const hold = (directory: string) => {
+export const hold = (directory: string): Effect.Effect<void, StoreUnavailable | DirectoryInUse, Scope.Scope> => {
   const holder = path.join(directory, "perdure.pid")
   return Effect.acquireRelease(
     Effect.try({
@@ -61,5 +61,5 @@ export const hold = (directory: string) => {
         fs.rmSync(holder, { force: true })
         lock.close()
       })
-  )
+  ).pipe(Effect.asVoid)
 }
