@@ -102,6 +102,8 @@ export const make = (tools: Tools, privilege: Privilege): Backend => {
       for (const answer of answers) listener?.(answer)
     })
     const order = (letter: "t" | "p" | "x") => void (holder.stdin!.writable && holder.stdin!.write(`${letter}\n`))
+    // nsenter stops with a stopped command, and nobody else can reap that.
+    const proceed = () => void (command && !ended(command) && command.kill("SIGCONT"))
     const exitOf = (child: ChildProcess, limitMs: number) =>
       within<boolean>((done) => (ended(child) ? done(true) : child.once("exit", () => done(true))), limitMs, false)
     return {
@@ -129,7 +131,10 @@ export const make = (tools: Tools, privilege: Privilege): Backend => {
       entered: (child) => {
         command = child
       },
-      terminate: Effect.sync(() => order("t")),
+      terminate: Effect.sync(() => {
+        order("t")
+        proceed()
+      }),
       empty: within<boolean>(
         (done) => {
           if (ended(holder)) return done(true)
@@ -140,8 +145,7 @@ export const make = (tools: Tools, privilege: Privilege): Backend => {
         false
       ),
       destroy: Effect.gen(function* () {
-        // nsenter stops with a stopped command, and pid 1 cannot go before nsenter has reaped its child.
-        if (command && !ended(command)) command.kill("SIGCONT")
+        proceed()
         order("x")
         if (!(yield* exitOf(holder, 150))) {
           // pid 1 was stopped from outside, or is starved: its parent's death is its own.

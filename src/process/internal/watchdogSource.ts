@@ -15,7 +15,7 @@ export const source = String.raw`
 const fs = require("node:fs"), os = require("node:os"), { spawnSync } = require("node:child_process")
 const [prefix, listing] = process.argv.slice(1)
 const tickMs = listing === "proc" ? 40 : 250
-process.title = "perdure-watchdog"
+process.title = "perdure-watchdog " + prefix
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) process.on(signal, () => {})
 process.stdout.on("error", () => {})
 // Its work is a race against forks; without the right to go first it goes with the rest.
