@@ -146,7 +146,8 @@ export class Journal extends Context.Tag("perdure/Journal")<
      * next commit. Calls of one session are kept in order; one may follow another that has not returned, with the head
      * that `Journal.after` predicts, and fails if that one fails.
      *
-     * Once it waits for its commit it cannot be interrupted: the caller learns the outcome.
+     * Once it waits for its commit it cannot be interrupted: an interruption takes effect after the outcome. Whoever
+     * has to see the outcome even then makes the region around it uninterruptible.
      *
      * - `Fenced`: the epoch is stale, or the session is not as `head` says (another's entry is in that place, or the
      *   command was accepted before). Nothing was written; whoever goes on reads the journal first.

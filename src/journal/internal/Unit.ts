@@ -17,15 +17,17 @@ export interface Unit {
   readonly members: Array<Waiting>
   /** Tries whose outcome is not known. */
   attempts: number
-  /** When the first of them failed; milliseconds since the epoch. */
+  /** When the first of them failed, and when the next one is due; milliseconds since the epoch. */
   failedAt: number
+  retryAt: number
 }
 
 export const make = (waiting: Waiting): Unit => ({
   id: waiting.prepared.id,
   members: [waiting],
   attempts: 0,
-  failedAt: 0
+  failedAt: 0,
+  retryAt: 0
 })
 
 export const isAt = (a: Head, b: Head): boolean => a.seq === b.seq && Codec.sameBytes(a.chain, b.chain)
