@@ -62,3 +62,15 @@ export type Message = typeof Message.Type
 /** The text of an assistant's parts, in order, without reasoning. */
 export const textOf = (parts: ReadonlyArray<AssistantPart>): string =>
   parts.reduce((text, part) => (part.type === "text" ? text + part.text : text), "")
+
+/** A cut answer and its continuation as one answer: text that was cut in the middle is one part again. */
+export const join = (
+  prefix: ReadonlyArray<AssistantPart>,
+  rest: ReadonlyArray<AssistantPart>
+): ReadonlyArray<AssistantPart> => {
+  const last = prefix[prefix.length - 1]
+  const first = rest[0]
+  return last?.type === "text" && first?.type === "text"
+    ? [...prefix.slice(0, -1), { ...last, ...first, text: last.text + first.text }, ...rest.slice(1)]
+    : [...prefix, ...rest]
+}

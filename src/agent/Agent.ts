@@ -1,0 +1,102 @@
+/**
+ * An agent: a definition, as data. `@effect/ai` Tools, Toolkits and their Layers are used as they are.
+ *
+ * ```ts
+ * const Weather = Agent.make("weather", {
+ *   version: "1",
+ *   instructions: "Answer briefly.",
+ *   toolkit: Toolkit.make(GetWeather),
+ *   budget: { usd: 0.5, modelCalls: 20, wall: "10 minutes" }
+ * })
+ * ```
+ */
+import type { LanguageModel, Tool } from "@effect/ai"
+import { Toolkit } from "@effect/ai"
+import type { Duration } from "effect"
+import type { Blobs } from "../blob/index.ts"
+import { AgentName } from "../domain/Id.ts"
+import type { Processes } from "../process/index.ts"
+import { Policy } from "../resilience/index.ts"
+import type { Behaviour } from "../session/index.ts"
+import * as Conversation from "./Conversation.ts"
+import * as Model from "./internal/model.ts"
+import * as ToolRunner from "./internal/tool.ts"
+import * as Limits from "./Limits.ts"
+import type { ToolContext } from "./ToolContext.ts"
+
+export interface Agent<out Name extends string, out R> {
+  readonly name: Name
+  /** Recorded with each session. Sessions in flight go on with whatever version their runner has. */
+  readonly version: string
+  /** The services that its turns need: a model, and the handlers of its tools. */
+  readonly _R?: () => R
+  /** @internal What runs its sessions. */
+  readonly behaviour: Behaviour<Conversation.Conversation, R | Provided>
+}
+
+export type Any = Agent<string, any>
+
+/** What every runner brings by itself. */
+export type Provided = ToolContext | Processes | Blobs
+
+/** The services that a runner of these agents must be given. */
+export type Requirements<A extends Any> = A extends Agent<string, infer R> ? R : never
+
+export interface Options<Tools extends Record<string, Tool.Any>> {
+  /** `"1"` unless told. */
+  readonly version?: string | undefined
+  /** The system prompt. */
+  readonly instructions?: string | undefined
+  readonly toolkit?: Toolkit.Toolkit<Tools> | undefined
+  /** How much one turn may use. What is left out has a default (`Limits.defaults`). */
+  readonly budget?: Limits.Budget | undefined
+  /** A model that says nothing for this long is taken for dead, and asked again. Two minutes unless told. */
+  readonly silence?: Duration.DurationInput | undefined
+  /** The longest one call of a tool may take, by tool. Without one, the turn's own age is the limit. */
+  readonly timeouts?: { readonly [Name in keyof Tools]?: Duration.DurationInput } | undefined
+}
+
+/**
+ * Defines an agent.
+ *
+ * A tool that nothing is said about is never repeated silently: annotate those that may be (`Tool.Readonly`,
+ * `Tool.Idempotent`), and a runner that takes over runs them again instead of reporting them in doubt.
+ *
+ * @throws if the name or the budget is not valid: a definition that cannot work fails where it is written
+ */
+export const make = <const Name extends string, Tools extends Record<string, Tool.Any> = {}>(
+  name: Name,
+  options: Options<Tools> = {}
+): Agent<
+  Name,
+  | LanguageModel.LanguageModel
+  | Tool.HandlersFor<Tools>
+  | Exclude<Tool.Requirements<Tools[keyof Tools]>, Provided>
+> => {
+  const toolkit: Toolkit.Any = options.toolkit ?? Toolkit.empty
+  const limits = Limits.resolve(options.budget)
+  for (const [limit, value] of Object.entries(limits)) {
+    if (!(value > 0)) throw new Error(`agent "${name}": budget.${limit} must be positive, not ${value}`)
+  }
+  const repeatable = new Map(Object.values(toolkit.tools).map((tool) => [tool.name, ToolRunner.repeatableOf(tool)]))
+  const performModel = Model.perform({
+    instructions: options.instructions,
+    toolkit,
+    silence: options.silence ?? "2 minutes"
+  })
+  const performTool = ToolRunner.perform(toolkit, (options.timeouts ?? {}) as Record<string, Duration.DurationInput>)
+  const behaviour: Behaviour<Conversation.Conversation> = {
+    agent: AgentName.make(name),
+    version: options.version ?? "1",
+    stateVersion: Conversation.stateVersion,
+    limits,
+    initial: Conversation.initial,
+    evolve: Conversation.evolve,
+    decide: Conversation.decide((tool) => repeatable.get(tool) ?? "never"),
+    perform: (step, state, context) =>
+      step.kind === "model" ? performModel(step, state, context) : performTool(step, context),
+    policy: (attempted) =>
+      attempted.kind === "model" ? Policy.modelDefault(attempted) : Policy.toolDefault(attempted)
+  }
+  return { name, version: behaviour.version, behaviour }
+}

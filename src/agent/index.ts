@@ -1,0 +1,5 @@
+/** What an agent is, and how it decides. */
+export * as Agent from "./Agent.ts"
+export * as Conversation from "./Conversation.ts"
+export * as Limits from "./Limits.ts"
+export { type Ran, ToolContext } from "./ToolContext.ts"

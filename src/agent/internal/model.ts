@@ -1,0 +1,118 @@
+/** Asks the model once: the conversation goes out, the answer comes back as journaled parts. */
+import type { LanguageModel, Toolkit } from "@effect/ai"
+import { type Duration, Effect } from "effect"
+import { type Blobs, Claim } from "../../blob/index.ts"
+import { BlobMissing, type StoreUnavailable } from "../../domain/Errors.ts"
+import { StepFailure } from "../../domain/Failure.ts"
+import type { Namespace } from "../../domain/Id.ts"
+import type { Json } from "../../domain/Json.ts"
+import { type AssistantPart, join, type Message } from "../../domain/Message.ts"
+import { Model } from "../../model/index.ts"
+import type { OpenStep, StepContext, StepOutput } from "../../session/index.ts"
+import type { Conversation, ModelOutput } from "../Conversation.ts"
+
+/**
+ * A conversation as the model sees it: claimed text in full, a tool's large output as its head and tail. It grows at its
+ * end, so that each call only looks at what is new, however long the conversation is.
+ */
+interface Shown {
+  readonly messages: Array<Message>
+  /** Which of them stand for content in the store: read anew for each call, never kept in memory. */
+  readonly claimed: Array<number>
+  /** How far it goes, and the message there: another one means another conversation. */
+  last: Message | undefined
+}
+
+/** By first message: the one thing of a conversation that stays the same object while it grows. */
+const shownByFirst = new WeakMap<Message, Shown>()
+
+const show = (messages: ReadonlyArray<Message>): Shown => {
+  const first = messages[0]
+  let shown = first === undefined ? undefined : shownByFirst.get(first)
+  if (shown === undefined || (shown.messages.length > 0 && messages[shown.messages.length - 1] !== shown.last)) {
+    shown = { messages: [], claimed: [], last: undefined }
+    if (first !== undefined) shownByFirst.set(first, shown)
+  }
+  for (let i = shown.messages.length; i < messages.length; i++) {
+    const message = messages[i]!
+    if (message.role === "tool") {
+      const result = Claim.preview(message.result)
+      shown.messages.push(result === message.result ? message : { ...message, result })
+    } else {
+      if (Claim.hasClaim(message as unknown as Json)) shown.claimed.push(i)
+      shown.messages.push(message)
+    }
+    shown.last = message
+  }
+  return shown
+}
+
+const resolve = (namespace: Namespace, messages: ReadonlyArray<Message>) =>
+  Effect.suspend(() => {
+    const shown = show(messages)
+    if (shown.claimed.length === 0) return Effect.succeed<ReadonlyArray<Message>>(shown.messages)
+    const whole = [...shown.messages]
+    return Effect.forEach(
+      shown.claimed,
+      (i) =>
+        Effect.map(Claim.resolve(namespace, whole[i] as unknown as Json), (message) => {
+          whole[i] = message as unknown as Message
+        }),
+      { discard: true }
+    ).pipe(Effect.as<ReadonlyArray<Message>>(whole))
+  })
+
+export interface Options {
+  readonly instructions: string | undefined
+  readonly toolkit: Toolkit.Any
+  readonly silence: Duration.DurationInput
+}
+
+/** Performs a model step. */
+export const perform =
+  (options: Options) =>
+  (
+    step: OpenStep,
+    state: Conversation,
+    context: StepContext
+  ): Effect.Effect<StepOutput, StepFailure, LanguageModel.LanguageModel | Blobs> =>
+    Effect.gen(function* () {
+      const { namespace } = context.key
+      const messages = yield* resolve(namespace, state.messages)
+      const partial =
+        step.nextInput === "continue" && step.partial !== undefined
+          ? ((yield* Claim.resolve(namespace, step.partial)) as { readonly parts?: ReadonlyArray<AssistantPart> })
+          : undefined
+      const prefix = partial?.parts ?? []
+      const answer = yield* Model.call({
+        instructions: options.instructions,
+        messages,
+        toolkit: options.toolkit,
+        prefix,
+        silence: options.silence,
+        onDelta: (delta) => (delta.channel === "params" ? Effect.void : context.emit(delta.channel, delta.text))
+      }).pipe(
+        Effect.mapError((error) =>
+          error.partial === undefined
+            ? error
+            : new StepFailure({
+                failure: error.failure,
+                partial: { parts: join(prefix, error.partial as ReadonlyArray<AssistantPart>) }
+              })
+        )
+      )
+      const output: ModelOutput = {
+        parts: join(prefix, answer.parts),
+        finish: answer.finish,
+        model: answer.model,
+        provider: answer.provider
+      }
+      return { output: output as unknown as Json, usage: answer.usage }
+    }).pipe(Effect.mapError(toStepFailure))
+
+const toStepFailure = (error: StepFailure | BlobMissing | StoreUnavailable): StepFailure =>
+  error instanceof StepFailure
+    ? error
+    : new StepFailure({
+        failure: { class: error instanceof BlobMissing ? "BlobMissing" : "Unreachable", message: error.message }
+      })

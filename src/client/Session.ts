@@ -1,0 +1,85 @@
+/** A client's hold on one session. Closing a feed, or the client, never stops the session's work. */
+import type { Effect, Stream } from "effect"
+import type { TurnOutcome, WhenBusy } from "../domain/Entry.ts"
+import type * as Errors from "../domain/Errors.ts"
+import type { Namespace, SessionId } from "../domain/Id.ts"
+import type { UserPart } from "../domain/Message.ts"
+import type { FeedEvent, InvalidCursor } from "../feed/index.ts"
+import type { EntryUnreadable } from "../journal/index.ts"
+import type { Protocol } from "../session/index.ts"
+import type { TurnNotCompleted } from "./TurnNotCompleted.ts"
+
+/** Why a session cannot be asked. */
+export type Unavailable =
+  | Errors.StoreUnavailable
+  | Errors.SessionParked
+  | Errors.AgentUnknown
+  | Errors.RunnerUnreachable
+
+/** Why a command is not accepted: nothing of it is journaled then. */
+export type Refused =
+  | Errors.SessionNotFound
+  | Errors.SessionClosed
+  | Errors.SessionBusy
+  | Errors.MailboxFull
+  | Errors.MessageTooLarge
+  | Errors.InvalidInput
+  | Errors.CommandConflict
+
+export type FeedFailure =
+  | Unavailable
+  | Errors.SessionNotFound
+  | Errors.BlobMissing
+  | EntryUnreadable
+  | InvalidCursor
+
+/** A command is in the journal: it will be acted on, whatever dies (I1). */
+export interface Accepted {
+  /** The command's id: send it again with the same id when in doubt. */
+  readonly id: string
+  readonly seq: number
+  /** Resume a feed from here to see what follows from the command. */
+  readonly cursor: string
+}
+
+export interface SendOptions {
+  /** Makes the message idempotent: the same id is the same message (I1). A random one unless told. */
+  readonly id?: string | undefined
+  /** What happens if a turn is running. `"enqueue"` unless told. */
+  readonly whenBusy?: WhenBusy | undefined
+}
+
+export interface Session {
+  readonly namespace: Namespace
+  readonly id: SessionId
+  /** Sends a message: a text, or parts. Returns when it is in the journal. */
+  readonly send: (
+    message: string | ReadonlyArray<UserPart>,
+    options?: SendOptions
+  ) => Effect.Effect<Accepted, Unavailable | Refused>
+  /** How the turn of a message ended; waits for it. Give what `send` returned. */
+  readonly result: (accepted: Accepted) => Effect.Effect<TurnOutcome, FeedFailure | Errors.SessionClosed>
+  /** Sends a message and waits for the answer's text. */
+  readonly ask: (
+    message: string | ReadonlyArray<UserPart>,
+    options?: SendOptions
+  ) => Effect.Effect<string, Refused | FeedFailure | TurnNotCompleted>
+  /**
+   * What happens, from a cursor on (from the start without one), live: each entry once, each piece of text once (I6). Ends
+   * when the session has ended.
+   */
+  readonly feed: (options?: { readonly after?: string | undefined }) => Stream.Stream<FeedEvent, FeedFailure>
+  /** Ends the running turn, and all that it started; the session goes on. */
+  readonly interrupt: Effect.Effect<Accepted, Unavailable | Refused>
+  /** Ends the session, and all that it started. */
+  readonly cancel: Effect.Effect<Accepted, Unavailable | Refused>
+  /** As `interrupt` and `cancel`, with a reason for the journal and an id that makes them idempotent. */
+  readonly stop: (
+    how: "interrupt" | "cancel",
+    options?: { readonly id?: string | undefined; readonly reason?: string | undefined }
+  ) => Effect.Effect<Accepted, Unavailable | Refused>
+  /** The session as it is now. */
+  readonly state: Effect.Effect<Protocol.SessionView, Unavailable | Errors.SessionNotFound>
+  /** Content that a claim in an entry stands for; other text is returned as it is. */
+  readonly content: (text: string) => Stream.Stream<Uint8Array, Errors.BlobMissing | Errors.StoreUnavailable>
+}

@@ -1,0 +1,5 @@
+/** The typed client. */
+export * as Client from "./Client.ts"
+export type { Accepted, FeedFailure, Refused, SendOptions, Session, Unavailable } from "./Session.ts"
+export { ClientSettings, defaults as clientDefaults, type Settings as ClientSettingsValues } from "./Settings.ts"
+export { TurnNotCompleted } from "./TurnNotCompleted.ts"

@@ -1,0 +1,36 @@
+/** Asks a session, wherever it is: again when its runner has moved, died or hung. Every request is idempotent. */
+import type { ClusterError } from "@effect/cluster"
+import { Duration, Effect, Schedule } from "effect"
+import { type Fenced, RunnerUnreachable } from "../../domain/Errors.ts"
+import type { Settings } from "../Settings.ts"
+
+type Transport = Fenced | ClusterError.MailboxFull | ClusterError.AlreadyProcessingMessage | ClusterError.PersistenceError
+
+const isTransport = (error: { readonly _tag: string }): boolean =>
+  error._tag === "Fenced" ||
+  error._tag === "AlreadyProcessingMessage" ||
+  error._tag === "PersistenceError" ||
+  // The cluster's own error of that name carries an address, ours a capacity.
+  (error._tag === "MailboxFull" && "address" in error)
+
+/** @param extraMs how long the request itself may wait for its answer, beyond what an answer takes */
+export const ask = <A, E extends { readonly _tag: string }>(
+  settings: Settings,
+  request: Effect.Effect<A, E>,
+  extraMs = 0
+): Effect.Effect<A, Exclude<E, Transport> | RunnerUnreachable> => {
+  const attempt = Duration.sum(settings.attempt, Duration.millis(extraMs))
+  const total = Duration.sum(settings.total, Duration.millis(extraMs))
+  const unreachable = () =>
+    new RunnerUnreachable({
+      reason: `none within ${Duration.format(total)}; is a runner of this agent up? Asking again with the same id is safe`
+    })
+  return request.pipe(
+    Effect.timeoutFail({ duration: attempt, onTimeout: () => ({ _tag: "Fenced" as const }) }),
+    Effect.retry({
+      while: (error) => isTransport(error),
+      schedule: Schedule.exponential("5 millis", 1.6).pipe(Schedule.union(Schedule.spaced("200 millis")))
+    }),
+    Effect.timeoutFail({ duration: total, onTimeout: unreachable })
+  ) as Effect.Effect<A, Exclude<E, Transport> | RunnerUnreachable>
+}

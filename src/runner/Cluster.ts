@@ -1,0 +1,91 @@
+/**
+ * `@effect/cluster`, put together for this runtime: volatile messages only, ownership by our leases, sockets without Nagle's
+ * delay, and settings for failover in tenths of a second.
+ */
+import {
+  MessageStorage,
+  RunnerAddress,
+  RunnerHealth,
+  Runners,
+  type RunnerStorage,
+  Sharding,
+  ShardingConfig,
+  SocketRunner
+} from "@effect/cluster"
+import { NodeSocket, NodeSocketServer } from "@effect/platform-node"
+import { Socket, SocketServer } from "@effect/platform"
+import { RpcClient, RpcSerialization } from "@effect/rpc"
+import { Effect, Layer, Option } from "effect"
+import { RunnerSettings, type Settings } from "./Settings.ts"
+
+type Storage = RunnerStorage.RunnerStorage
+
+const shardingConfig = (settings: Settings, address: Option.Option<RunnerAddress.RunnerAddress>) =>
+  ShardingConfig.layer({
+    runnerAddress: address,
+    runnerShardWeight: settings.weight,
+    shardsPerGroup: settings.shards,
+    refreshAssignmentsInterval: settings.refresh,
+    sendRetryInterval: "20 millis",
+    entityMessagePollInterval: "1 second",
+    // A session that leaves answers its long polls at once; commands in flight are asked again elsewhere.
+    entityTerminationTimeout: "200 millis",
+    entityMailboxCapacity: "unbounded"
+  })
+
+/** One runner alone: nothing leaves the process. */
+export const layerEmbedded: Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> = Layer.unwrapEffect(
+  Effect.map(RunnerSettings, (settings) =>
+    Sharding.layer.pipe(
+      Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop]),
+      Layer.provide(MessageStorage.layerNoop),
+      Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make("embedded", 0))))
+    )
+  )
+)
+
+const clientProtocol: Layer.Layer<Runners.RpcClientProtocol, never, RpcSerialization.RpcSerialization> = Layer.effect(
+  Runners.RpcClientProtocol,
+  Effect.gen(function* () {
+    const serialization = yield* RpcSerialization.RpcSerialization
+    return (address) =>
+      NodeSocket.makeNet({ host: address.host, port: address.port, noDelay: true, openTimeout: 1000 }).pipe(
+        Effect.flatMap((socket) =>
+          RpcClient.makeProtocolSocket().pipe(
+            Effect.provideService(Socket.Socket, socket),
+            Effect.provideService(RpcSerialization.RpcSerialization, serialization)
+          )
+        ),
+        Effect.orDie
+      )
+  })
+)
+
+/** A runner among others. */
+export const layerRunner: Layer.Layer<
+  Sharding.Sharding,
+  SocketServer.SocketServerError,
+  Storage | RunnerSettings
+> = Layer.unwrapScoped(
+  Effect.gen(function* () {
+    const settings = yield* RunnerSettings
+    const server = yield* NodeSocketServer.make({ host: settings.listen, port: settings.port, noDelay: true })
+    const port = server.address._tag === "TcpAddress" ? server.address.port : settings.port
+    return SocketRunner.layer.pipe(
+      Layer.provide([Layer.succeed(SocketServer.SocketServer, server), clientProtocol, RunnerHealth.layerNoop]),
+      Layer.provide([MessageStorage.layerNoop, RpcSerialization.layerMsgPack]),
+      Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make(settings.host, port))))
+    )
+  })
+)
+
+/** A client beside the runners: it sees where the shards are and owns none. */
+export const layerClient: Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> = Layer.unwrapEffect(
+  Effect.map(RunnerSettings, (settings) =>
+    SocketRunner.layerClientOnly.pipe(
+      Layer.provide(clientProtocol),
+      Layer.provide([MessageStorage.layerNoop, RpcSerialization.layerMsgPack]),
+      Layer.provide(shardingConfig(settings, Option.none()))
+    )
+  )
+)

@@ -1,0 +1,164 @@
+/**
+ * Who is in the cluster and who owns which shard: `@effect/cluster`'s RunnerStorage on our own leases.
+ *
+ * - I3: acquiring a shard bumps its epoch. Safety is the epoch's alone; all else here is liveness.
+ * - A runner is alive while its presence is held and its heartbeat is fresh; one that others have declared dead ends
+ *   itself.
+ */
+import { randomBytes } from "node:crypto"
+import { ClusterError, MachineId, Runner, RunnerStorage, type ShardId } from "@effect/cluster"
+import { Context, Duration, Effect, Layer, Queue, Ref, Schedule } from "effect"
+import type { StoreUnavailable } from "../domain/Errors.ts"
+import type { Epoch, Shard } from "../domain/Id.ts"
+import { Alarms, Shards } from "../session/index.ts"
+import { Store } from "../store/index.ts"
+import { RunnerSettings } from "./Settings.ts"
+
+/** Shards as they come to this runner. */
+export class Acquired extends Context.Tag("perdure/Acquired")<Acquired, Queue.Dequeue<ReadonlyArray<Shard>>>() {}
+
+/** Begins the runner's leaving: long polls answer, no step begins. */
+export class Leaving extends Context.Tag("perdure/Leaving")<Leaving, Effect.Effect<void>>() {}
+
+const nameOf = (shard: ShardId.ShardId): Shard => `${shard.group}:${shard.id}` as Shard
+
+const persistence = <A, R>(effect: Effect.Effect<A, StoreUnavailable, R>) =>
+  Effect.mapError(effect, (cause) => new ClusterError.PersistenceError({ cause }))
+
+/** What the others store of a runner: the cluster's own record, and the number that makes its message ids unique. */
+interface Info {
+  readonly runner: string
+  readonly machine: number
+}
+
+const machines = 1024
+
+export const layer: Layer.Layer<
+  RunnerStorage.RunnerStorage | Shards | Acquired | Leaving,
+  never,
+  Store | RunnerSettings | Alarms
+> = Layer.scopedContext(
+  Effect.gen(function* () {
+    const store = yield* Store
+    const settings = yield* RunnerSettings
+    const alarms = yield* Alarms
+    const incarnation = randomBytes(8).toString("hex")
+    const expiryMs = Duration.toMillis(settings.heartbeatExpiry)
+    const epochs = new Map<Shard, Epoch>()
+    const acquired = yield* Queue.unbounded<ReadonlyArray<Shard>>()
+    const registered = yield* Ref.make<string | null>(null)
+    const suspect = Effect.unsafeMakeLatch(false)
+    const onDrain = new Set<() => void>()
+    let draining = false
+
+    const forget = (shards: Iterable<Shard>) => {
+      const gone = [...shards].filter((shard) => epochs.delete(shard))
+      if (gone.length > 0) alarms.drop(gone)
+    }
+
+    // The heartbeat is due at its interval, and at once when the store has fenced a write of ours.
+    yield* Effect.gen(function* () {
+      yield* Effect.raceFirst(Effect.sleep(settings.heartbeat), suspect.await)
+      suspect.unsafeClose()
+      const address = yield* Ref.get(registered)
+      if (address === null) return
+      if (yield* store.heartbeat(address, incarnation)) return
+      if ((yield* Ref.get(registered)) === null) return
+      yield* settings.onLost
+    }).pipe(
+      // A store that does not answer is no verdict: the next heartbeat that gets through brings one.
+      Effect.catchAll((error) => Effect.logWarning(error.message)),
+      Effect.repeat(Schedule.forever),
+      Effect.forkScoped
+    )
+
+    const pickMachine = Effect.map(store.runners(expiryMs), (runners) => {
+      const taken = new Set(runners.map((runner) => (JSON.parse(runner.info) as Info).machine))
+      for (let i = 0; i < machines; i++) {
+        const machine = randomBytes(2).readUInt16BE() % machines
+        if (!taken.has(machine)) return machine
+      }
+      return 0
+    })
+
+    const storage = RunnerStorage.RunnerStorage.of({
+      register: (runner, healthy) =>
+        Effect.gen(function* () {
+          const address = `${runner.address.host}:${runner.address.port}`
+          const machine = yield* pickMachine
+          const info: Info = { runner: Runner.Runner.encodeSync(runner), machine }
+          yield* store.register({ address, incarnation, info: JSON.stringify(info), healthy })
+          yield* Ref.set(registered, address)
+          return MachineId.make(machine)
+        }).pipe(persistence),
+      unregister: (address) =>
+        Ref.set(registered, null).pipe(
+          Effect.zipRight(store.unregister(`${address.host}:${address.port}`, incarnation)),
+          persistence
+        ),
+      getRunners: Effect.map(store.runners(expiryMs), (runners) =>
+        runners.map(
+          (row) => [Runner.Runner.decodeSync((JSON.parse(row.info) as Info).runner), row.healthy] as [Runner.Runner, boolean]
+        )
+      ).pipe(persistence),
+      setRunnerHealth: (address, healthy) => persistence(store.setHealth(`${address.host}:${address.port}`, healthy)),
+      acquire: (address, shardIds) => {
+        const byName = new Map([...shardIds].map((shard) => [nameOf(shard), shard]))
+        return store.acquire(`${address.host}:${address.port}`, incarnation, [...byName.keys()], expiryMs).pipe(
+          Effect.map((leases) => {
+            for (const { epoch, shard } of leases) epochs.set(shard, epoch)
+            if (leases.length > 0) acquired.unsafeOffer(leases.map((lease) => lease.shard))
+            return leases.map((lease) => byName.get(lease.shard)!)
+          }),
+          persistence
+        )
+      },
+      refresh: (address, shardIds) => {
+        const byName = new Map([...shardIds].map((shard) => [nameOf(shard), shard]))
+        return store.owned(`${address.host}:${address.port}`, incarnation, [...byName.keys()]).pipe(
+          Effect.map((owned) => {
+            const still = new Set(owned)
+            forget([...byName.keys()].filter((shard) => !still.has(shard)))
+            return owned.map((shard) => byName.get(shard)!)
+          }),
+          persistence
+        )
+      },
+      release: (address, shardId) =>
+        Effect.sync(() => forget([nameOf(shardId)])).pipe(
+          Effect.zipRight(store.release(`${address.host}:${address.port}`, incarnation, [nameOf(shardId)])),
+          persistence
+        ),
+      releaseAll: (address) =>
+        Effect.sync(() => forget([...epochs.keys()])).pipe(
+          Effect.zipRight(store.release(`${address.host}:${address.port}`, incarnation)),
+          persistence
+        )
+    })
+
+    const shards: Shards["Type"] = {
+      epoch: (shard) => epochs.get(shard) ?? null,
+      fenced: (shard, epoch) => {
+        if (epochs.get(shard) === epoch) forget([shard])
+        suspect.unsafeOpen()
+      },
+      draining: () => draining,
+      onDrain: (callback) => {
+        onDrain.add(callback)
+        return () => onDrain.delete(callback)
+      }
+    }
+
+    const leave = Effect.sync(() => {
+      draining = true
+      for (const callback of onDrain) callback()
+      onDrain.clear()
+    })
+
+    return Context.make(RunnerStorage.RunnerStorage, storage).pipe(
+      Context.add(Shards, shards),
+      Context.add(Acquired, acquired),
+      Context.add(Leaving, leave)
+    )
+  })
+)

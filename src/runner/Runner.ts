@@ -1,0 +1,122 @@
+/**
+ * A runner, put together: this file is the architecture in a few lines.
+ *
+ * ```
+ * Client ─┐
+ * Recovery ┼─► Sessions ─► Sharding ─► Membership ─┐
+ *          └──────────────► Journal, Blobs ────────┴─► Store (Postgres | SQLite)
+ * ```
+ */
+import type { Sharding } from "@effect/cluster"
+import type { SocketServer } from "@effect/platform"
+import { type ConfigError, Context, Effect, Layer } from "effect"
+import type { Agent } from "../agent/index.ts"
+import { Blobs } from "../blob/index.ts"
+import { Client } from "../client/index.ts"
+import type { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
+import { Journal } from "../journal/index.ts"
+import { Processes } from "../process/index.ts"
+import { Alarms, type Behaviour, Registry, Sessions, SessionSettings, type Settings as Sessioning } from "../session/index.ts"
+import { Postgres, Sqlite, type Store } from "../store/index.ts"
+import * as Cluster from "./Cluster.ts"
+import * as Membership from "./Membership.ts"
+import * as Otlp from "./Otlp.ts"
+import * as Recovery from "./Recovery.ts"
+import { databaseUrl, RunnerSettings, type Settings } from "./Settings.ts"
+
+/** What a runner gives to the program around it. */
+export type Provided = Client.Client | Store | Journal | Blobs
+
+/** What the runner brings for tools and models by itself. */
+type OwnServices = Agent.Provided
+
+/** The behaviours of the agents, each with the services of the context in which the runner was built. */
+export const layerRegistry = <R>(behaviours: ReadonlyArray<Behaviour<any, R>>) =>
+  Layer.unwrapEffect(
+    Effect.map(Effect.context<R>(), (context) =>
+      Registry.layer(behaviours.map((behaviour) => ({ behaviour, context: context as Context.Context<never> })))
+    )
+  )
+
+/** All of a runner above its store and its cluster. */
+export const layerWith = <R, E, RC>(
+  behaviours: ReadonlyArray<Behaviour<any, R>>,
+  sharding: Layer.Layer<Sharding.Sharding, E, RC>,
+  settings: Partial<Sessioning> = {}
+) => {
+  const content = Layer.mergeAll(Journal.layer, Blobs.layer)
+  const serving = Layer.mergeAll(Sessions.layer, Recovery.layer, Client.Client.layer).pipe(Layer.provide(sharding))
+  return serving.pipe(
+    Layer.provide(layerRegistry<R | OwnServices>(behaviours)),
+    Layer.provide(Membership.layer),
+    Layer.provide([Alarms.layer, SessionSettings.layer(settings), Processes.layer]),
+    Layer.provideMerge(content)
+  )
+}
+
+const behavioursOf = <Agents extends ReadonlyArray<Agent.Any>>(agents: Agents) =>
+  agents.map((agent) => agent.behaviour) as ReadonlyArray<
+    Behaviour<any, Agent.Requirements<Agents[number]> | OwnServices>
+  >
+
+export interface EmbeddedOptions<Agents extends ReadonlyArray<Agent.Any>> {
+  readonly agents: Agents
+  /** Where the store lives; `.perdure` unless told. One process at a time. */
+  readonly directory?: string | undefined
+  readonly sessions?: Partial<Sessioning> | undefined
+}
+
+/**
+ * A runner on one machine: one process, one directory. Give it the model and the tool handlers that its agents need.
+ *
+ * A second process on the same directory is refused with `DirectoryInUse`.
+ */
+export const layerEmbedded = <const Agents extends ReadonlyArray<Agent.Any>>(
+  options: EmbeddedOptions<Agents>
+): Layer.Layer<
+  Provided,
+  Sqlite.DirectoryInUse | StoreUnusable | StoreUnavailable,
+  Agent.Requirements<Agents[number]>
+> =>
+  layerWith(behavioursOf(options.agents), Cluster.layerEmbedded, options.sessions).pipe(
+    Layer.provide(RunnerSettings.layer()),
+    Layer.provideMerge(Sqlite.layer(options.directory === undefined ? {} : { directory: options.directory })),
+    Layer.provide(Otlp.layerFromEnv)
+  ) as never
+
+export interface ClusterOptions<Agents extends ReadonlyArray<Agent.Any>> {
+  readonly agents: Agents
+  /** What the environment does not say. */
+  readonly runner?: Partial<Settings> | undefined
+  readonly sessions?: Partial<Sessioning> | undefined
+}
+
+/**
+ * A runner among others, on Postgres. The database's URL comes from `PERDURE_DATABASE_URL` or `DATABASE_URL`; all else
+ * from `PERDURE_*`, see {@link Settings}. Start as many as you like, where you like.
+ */
+export const layerCluster = <const Agents extends ReadonlyArray<Agent.Any>>(
+  options: ClusterOptions<Agents>
+): Layer.Layer<
+  Provided,
+  StoreUnusable | StoreUnavailable | ConfigError.ConfigError | SocketServer.SocketServerError,
+  Agent.Requirements<Agents[number]>
+> =>
+  layerWith(behavioursOf(options.agents), Cluster.layerRunner, options.sessions).pipe(
+    Layer.provide(RunnerSettings.layerConfig(options.runner)),
+    Layer.provideMerge(Layer.unwrapEffect(Effect.map(databaseUrl, (url) => Postgres.layer({ url })))),
+    Layer.provide(Otlp.layerFromEnv)
+  ) as never
+
+/** A client of a cluster that runs no sessions itself. */
+export const layerClient = (
+  options: { readonly runner?: Partial<Settings> | undefined } = {}
+): Layer.Layer<Provided, StoreUnusable | StoreUnavailable | ConfigError.ConfigError> =>
+  Client.Client.layer.pipe(
+    Layer.provide(Cluster.layerClient),
+    Layer.provide(Membership.layer),
+    Layer.provide(Alarms.layer),
+    Layer.provideMerge(Layer.mergeAll(Journal.layer, Blobs.layer)),
+    Layer.provide(RunnerSettings.layerConfig(options.runner)),
+    Layer.provideMerge(Layer.unwrapEffect(Effect.map(databaseUrl, (url) => Postgres.layer({ url }))))
+  )

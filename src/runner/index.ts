@@ -1,0 +1,7 @@
+/** Layers that put a runner together. */
+export * as Cluster from "./Cluster.ts"
+export * as Membership from "./Membership.ts"
+export * as Otlp from "./Otlp.ts"
+export * as Recovery from "./Recovery.ts"
+export * as Runner from "./Runner.ts"
+export { databaseUrl, defaults as runnerDefaults, RunnerSettings, type Settings as RunnerSettingsValues } from "./Settings.ts"

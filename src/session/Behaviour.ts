@@ -1,0 +1,77 @@
+/**
+ * What a session can be: an agent's loop, an orchestration. Data in, data out, and one place with effects.
+ *
+ * `evolve`, `decide` and `policy` are pure. There is no replay: a behaviour is never run again to find out where it was,
+ * so its code, prompts and tools may change under a session in flight.
+ */
+import type { Effect } from "effect"
+import type { Entry, Repeatable, StepKind } from "../domain/Entry.ts"
+import type { Failure, StepFailure } from "../domain/Failure.ts"
+import type { AgentName } from "../domain/Id.ts"
+import type { Json } from "../domain/Json.ts"
+import type { Usage } from "../domain/Usage.ts"
+import type { Policy } from "../resilience/index.ts"
+import type { OpenStep, SessionState } from "./State.ts"
+import type { StepContext } from "./StepContext.ts"
+
+/** What a behaviour wants to happen now. */
+export type Action =
+  /** A unit of work whose outcome is journaled. */
+  | {
+      readonly _tag: "Step"
+      readonly kind: StepKind
+      readonly name: string
+      readonly input: Json
+      readonly repeatable: Repeatable
+    }
+  /** The turn is done. */
+  | { readonly _tag: "EndTurn"; readonly output: Json }
+  /** The turn cannot go on. */
+  | { readonly _tag: "FailTurn"; readonly failure: Failure }
+  /** Something worth seeing. */
+  | { readonly _tag: "Note"; readonly kind: string; readonly detail: Json }
+
+/** What a step gave. Large content in `output` is claim-checked before it is journaled. */
+export interface StepOutput {
+  readonly output: Json
+  readonly usage?: Usage | undefined
+  /** Claims that the step has made itself: they may stand in `output` as they are. */
+  readonly claims?: ReadonlySet<string> | undefined
+}
+
+/** How much one turn may use (I8). `wallMs` is the turn's age in milliseconds. */
+export interface Limits {
+  readonly steps: number
+  readonly modelCalls: number
+  readonly toolCalls: number
+  readonly tokens: number
+  readonly usd: number
+  readonly wallMs: number
+}
+
+/**
+ * `State` must be JSON: it is snapshotted.
+ *
+ * @template R the services that `perform` needs
+ */
+export interface Behaviour<State = any, R = any> {
+  readonly agent: AgentName
+  /** The version of the definition: recorded with each session, shown, never a reason to refuse. */
+  readonly version: string
+  /** The version of `State`'s shape: a snapshot of another one is not used; the journal is folded again. */
+  readonly stateVersion: number
+  readonly limits: Limits
+  readonly initial: State
+  /** Pure. Sees each entry once, in order, after the session's own state has seen it. */
+  readonly evolve: (state: State, entry: Entry) => State
+  /** Pure: what to do now in the running turn. Empty while steps are open means: wait for them. */
+  readonly decide: (state: State, session: SessionState<State>) => ReadonlyArray<Action>
+  /** Runs one attempt of a step. May run again only as `repeatable` allows (I5). */
+  readonly perform: (
+    step: OpenStep,
+    state: State,
+    context: StepContext
+  ) => Effect.Effect<StepOutput, StepFailure, R>
+  /** Pure: what follows a failed attempt. */
+  readonly policy: Policy.Policy
+}

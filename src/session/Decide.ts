@@ -1,0 +1,176 @@
+/**
+ * What happens next: pure functions from state to entries.
+ *
+ * - I5: a step that was running when its runner died runs again only if that is harmless; else it is in doubt.
+ * - I8: no step is intended beyond a limit; a turn that has met one ends when its open steps have.
+ */
+import type { Command, Entry, Limit, TurnOutcome } from "../domain/Entry.ts"
+import type { CommandId, StepId } from "../domain/Id.ts"
+import { totalTokens } from "../domain/Usage.ts"
+import type { Action, Behaviour, Limits } from "./Behaviour.ts"
+import { type OpenStep, type SessionState, type Turn, wallTimer } from "./State.ts"
+
+const intend = (state: SessionState, action: Extract<Action, { _tag: "Step" }>, offset: number): Entry => ({
+  _tag: "StepIntended",
+  step: String(state.steps + 1 + offset) as StepId,
+  turn: state.turn!.turn,
+  kind: action.kind,
+  name: action.name,
+  input: action.input,
+  repeatable: action.repeatable
+})
+
+/** The limit that forbids one more step of this kind, if any. */
+export const exceeded = (
+  turn: Turn,
+  limits: Limits,
+  next: { readonly steps: number; readonly modelCalls: number; readonly toolCalls: number }
+): { readonly limit: Limit; readonly allowed: number; readonly used: number } | null => {
+  const rows: ReadonlyArray<readonly [Limit, number, number, boolean]> = [
+    ["steps", limits.steps, turn.steps, turn.steps + next.steps > limits.steps],
+    ["modelCalls", limits.modelCalls, turn.modelCalls, turn.modelCalls + next.modelCalls > limits.modelCalls],
+    ["toolCalls", limits.toolCalls, turn.toolCalls, turn.toolCalls + next.toolCalls > limits.toolCalls],
+    ["tokens", limits.tokens, totalTokens(turn.usage), totalTokens(turn.usage) >= limits.tokens],
+    ["usd", limits.usd, turn.usage.usd ?? 0, (turn.usage.usd ?? 0) >= limits.usd]
+  ]
+  for (const [limit, allowed, used, over] of rows) if (over) return { limit, allowed, used }
+  return null
+}
+
+const endTurn = (state: SessionState, outcome: TurnOutcome): ReadonlyArray<Entry> => {
+  const turn = state.turn!.turn
+  const timer = wallTimer(turn)
+  return [
+    ...(timer in state.timers ? [{ _tag: "TimerCleared", timer } as const] : []),
+    { _tag: "TurnEnded", turn, outcome }
+  ]
+}
+
+/** Entries of a turn's end that was asked for; none while steps are still being stopped. */
+const stopTurn = (state: SessionState, turn: Turn, limits: Limits, now: number): ReadonlyArray<Entry> => {
+  if (Object.keys(state.open).length > 0) return []
+  const why = turn.stopping!
+  switch (why._tag) {
+    case "Interrupt":
+      return endTurn(state, { _tag: "Interrupted", ...(why.reason === undefined ? {} : { reason: why.reason }) })
+    case "Cancel":
+      return endTurn(state, { _tag: "Interrupted", reason: "the session was cancelled" })
+    case "Wall":
+      return endTurn(state, { _tag: "LimitReached", limit: "wall", allowed: limits.wallMs, used: now - turn.startedAt })
+  }
+}
+
+/**
+ * The entries that follow from the state now, to be appended together with what led to it. Call it until it returns
+ * none.
+ */
+export const decide = <S>(
+  behaviour: Behaviour<S>,
+  state: SessionState<S>,
+  now: number,
+  limits: Limits = behaviour.limits
+): ReadonlyArray<Entry> => {
+  if (state.ended !== null) return []
+  const turn = state.turn
+  if (turn === null) {
+    if (state.cancelled !== null) {
+      return [
+        { _tag: "SessionEnded", outcome: { _tag: "Cancelled", ...(state.cancelled.reason === undefined ? {} : { reason: state.cancelled.reason }) } }
+      ]
+    }
+    const next = state.queue[0]
+    if (next === undefined) return []
+    const number = state.turns + 1
+    return [
+      { _tag: "TurnStarted", turn: number, command: next },
+      ...(Number.isFinite(limits.wallMs)
+        ? [{ _tag: "TimerSet", timer: wallTimer(number), due: now + limits.wallMs } as const]
+        : [])
+    ]
+  }
+  if (turn.stopping !== null) return stopTurn(state, turn, limits, now)
+
+  const actions = behaviour.decide(state.behaviour, state)
+  const entries: Array<Entry> = []
+  const next = { steps: 0, modelCalls: 0, toolCalls: 0 }
+  let intended = 0
+  for (const action of actions) {
+    switch (action._tag) {
+      case "Note":
+        entries.push({ _tag: "Noted", kind: action.kind, detail: action.detail })
+        break
+      case "EndTurn":
+        return [...entries, ...endTurn(state, { _tag: "Completed", output: action.output })]
+      case "FailTurn":
+        return [...entries, ...endTurn(state, { _tag: "Failed", failure: action.failure })]
+      case "Step": {
+        next.steps++
+        if (action.kind === "model") next.modelCalls++
+        if (action.kind === "tool") next.toolCalls++
+        const limit = exceeded(turn, limits, next)
+        if (limit !== null) {
+          // What is open goes on to its end: its outcome is paid for. The turn ends when the last one has come.
+          if (intended > 0 || Object.keys(state.open).length > 0) return entries
+          return [
+            ...entries,
+            { _tag: "Noted", kind: "limit", detail: { ...limit } },
+            ...endTurn(state, { _tag: "LimitReached", ...limit })
+          ]
+        }
+        entries.push(intend(state, action, intended))
+        intended++
+      }
+    }
+  }
+  return entries
+}
+
+/**
+ * What a runner that takes over finds open: attempts that were running when the last one died (I5). A step that waits
+ * for its next attempt was not running and keeps waiting.
+ */
+export const recover = (state: SessionState, now: number): ReadonlyArray<Entry> =>
+  Object.values(state.open).flatMap((step): ReadonlyArray<Entry> => {
+    if (step.attempt > 1 && step.dueAt > now) return []
+    return interrupted(step, state.turn?.stopping != null, now)
+  })
+
+const interrupted = (step: OpenStep, stopping: boolean, now: number): ReadonlyArray<Entry> => {
+  const lost = {
+    class: "RunnerLost",
+    message: "the runner died while this attempt was running"
+  } as const
+  if (step.repeatable === "never") return [{ _tag: "StepInDoubt", step: step.step, attempt: step.attempt }]
+  if (stopping) {
+    return [{ _tag: "StepFailed", step: step.step, attempt: step.attempt, startedAt: step.dueAt, failure: lost }]
+  }
+  return [
+    {
+      _tag: "AttemptFailed",
+      step: step.step,
+      attempt: step.attempt,
+      startedAt: step.dueAt,
+      failure: lost,
+      retryAt: now,
+      nextInput: step.partial === undefined ? "original" : "continue",
+      ...(step.partial === undefined ? {} : { partial: step.partial })
+    }
+  ]
+}
+
+/** Why a command is not accepted now, if it is not; nothing of it is journaled then. */
+export const refuse = (
+  state: SessionState,
+  command: Command,
+  capacity: number
+): "closed" | "busy" | "full" | null => {
+  if (state.ended !== null || state.cancelled !== null) return command._tag === "Send" ? "closed" : null
+  if (command._tag !== "Send") return null
+  const busy = state.turn !== null || state.queue.length > 0
+  if (busy && command.whenBusy === "reject") return "busy"
+  if (state.queue.length >= capacity) return "full"
+  return null
+}
+
+/** The entries of an accepted command. A cancel of an ended session, or an interrupt at rest, changes nothing but is kept. */
+export const accept = (id: CommandId, command: Command): ReadonlyArray<Entry> => [{ _tag: "CommandAccepted", id, command }]

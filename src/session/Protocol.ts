@@ -1,0 +1,110 @@
+/**
+ * What a client and a session say to each other: short volatile RPCs, each idempotent by itself, because the cluster sends
+ * them again when a runner dies.
+ *
+ * Text travels as JSON inside a string: the wire's own encoding would change lone surrogates.
+ */
+import { Entity } from "@effect/cluster"
+import { Rpc } from "@effect/rpc"
+import { Schema } from "effect"
+import { Command, SessionCreated, SessionOutcome, StepKind } from "../domain/Entry.ts"
+import * as Errors from "../domain/Errors.ts"
+import { CommandId, StepId } from "../domain/Id.ts"
+import { Usage } from "../domain/Usage.ts"
+import { Cursor } from "../feed/index.ts"
+
+/** A command is in the journal, at `seq`. */
+export const Ack = Schema.Struct({ seq: Schema.Int })
+export type Ack = typeof Ack.Type
+
+export const PullRequest = Schema.Struct({
+  /** The last entry that the reader has. */
+  seq: Schema.Int,
+  seen: Schema.Record({ key: Schema.String, value: Cursor.Seen }),
+  /** How long to wait for something new, in milliseconds. */
+  waitMs: Schema.Int
+})
+export type PullRequest = typeof PullRequest.Type
+
+export const LiveStep = Schema.Struct({
+  step: StepId,
+  at: Cursor.Seen,
+  text: Schema.String,
+  reasoning: Schema.String,
+  progress: Schema.String
+})
+
+/** The journal's end, and the live text beyond the reader's cursor at that very moment. */
+export const PullReply = Schema.parseJson(
+  Schema.Struct({ seq: Schema.Int, ended: Schema.Boolean, live: Schema.Array(LiveStep) })
+)
+export type PullReply = typeof PullReply.Type
+
+/** A session as it is now. */
+export const SessionView = Schema.Struct({
+  agent: Schema.String,
+  agentVersion: Schema.String,
+  status: Schema.Literal("active", "resting", "ended"),
+  seq: Schema.Int,
+  /** How many turns have begun. */
+  turns: Schema.Int,
+  turn: Schema.NullOr(
+    Schema.Struct({
+      turn: Schema.Int,
+      startedAt: Schema.Int,
+      steps: Schema.Int,
+      modelCalls: Schema.Int,
+      toolCalls: Schema.Int,
+      usage: Usage
+    })
+  ),
+  /** How many messages wait. */
+  queued: Schema.Int,
+  open: Schema.Array(
+    Schema.Struct({ step: StepId, kind: StepKind, name: Schema.String, attempt: Schema.Int, dueAt: Schema.Int })
+  ),
+  usage: Usage,
+  outcome: Schema.NullOr(SessionOutcome)
+})
+export type SessionView = typeof SessionView.Type
+
+/** Why a session cannot be asked at all. `Fenced` means: ask again, another runner has it. */
+export const Unavailable = Schema.Union(
+  Errors.Fenced,
+  Errors.StoreUnavailable,
+  Errors.SessionParked,
+  Errors.AgentUnknown
+)
+export type Unavailable = typeof Unavailable.Type
+
+export const Refused = Schema.Union(
+  Errors.SessionNotFound,
+  Errors.SessionClosed,
+  Errors.SessionBusy,
+  Errors.MailboxFull,
+  Errors.MessageTooLarge,
+  Errors.InvalidInput,
+  Errors.CommandConflict
+)
+export type Refused = typeof Refused.Type
+
+export const SessionEntity = Entity.make("perdure/Session", [
+  Rpc.make("Create", {
+    payload: { created: Schema.parseJson(SessionCreated) },
+    success: Ack,
+    error: Schema.Union(Unavailable, Errors.AgentMismatch, Errors.InvalidInput)
+  }),
+  Rpc.make("Accept", {
+    payload: { id: CommandId, command: Schema.parseJson(Command) },
+    success: Ack,
+    error: Schema.Union(Unavailable, Refused)
+  }),
+  Rpc.make("Pull", {
+    payload: PullRequest.fields,
+    success: PullReply,
+    error: Schema.Union(Unavailable, Errors.SessionNotFound)
+  }),
+  Rpc.make("Inspect", { success: SessionView, error: Schema.Union(Unavailable, Errors.SessionNotFound) }),
+  /** Goes on with unfinished work and fires the timers that are due. */
+  Rpc.make("Wake", { error: Unavailable })
+])

@@ -1,0 +1,22 @@
+/** What a running attempt knows of itself, and how it reports. */
+import type { Effect } from "effect"
+import type { SessionKey, StepId } from "../domain/Id.ts"
+import type { Json } from "../domain/Json.ts"
+import type { Channel } from "../feed/index.ts"
+
+export interface StepContext {
+  readonly key: SessionKey
+  readonly agent: string
+  readonly turn: number
+  readonly step: StepId
+  /** 1 for the first try. */
+  readonly attempt: number
+  /** The same for every attempt of the step, and for no other step of any session. */
+  readonly idempotencyKey: string
+  /** Live text for readers of the feed. Not journaled. */
+  readonly emit: (channel: Channel, text: string) => Effect.Effect<void>
+  /** What an earlier attempt saved, or what it had produced when it was cut; `undefined` if nothing. */
+  readonly saved: Json | undefined
+  /** Commits a point from which a next attempt can go on. */
+  readonly save: (partial: Json) => Effect.Effect<void>
+}

@@ -1,0 +1,12 @@
+/** The actor of a session: fold, decide, drive. */
+export { Alarms } from "./Alarms.ts"
+export type { Action, Behaviour, Limits, StepOutput } from "./Behaviour.ts"
+export * as Decide from "./Decide.ts"
+export * as Protocol from "./Protocol.ts"
+export { type Registered, Registry } from "./Registry.ts"
+export * as Sessions from "./Sessions.ts"
+export { defaults as defaultSettings, SessionSettings, type Settings } from "./Settings.ts"
+export { Shards } from "./Shards.ts"
+export * as State from "./State.ts"
+export type { OpenStep, SessionState } from "./State.ts"
+export type { StepContext } from "./StepContext.ts"

@@ -1,0 +1,96 @@
+/** One attempt of a step: runs it and says what came of it, as entries' worth of data. Never fails. */
+import { createHash } from "node:crypto"
+import { Cause, Effect, Exit, Random } from "effect"
+import { type Blobs, Claim } from "../../blob/index.ts"
+import type { Entry } from "../../domain/Entry.ts"
+import type { StoreUnavailable } from "../../domain/Errors.ts"
+import { type Failure, StepFailure } from "../../domain/Failure.ts"
+import type { SessionKey, StepId } from "../../domain/Id.ts"
+import { fromUnknown, type Json } from "../../domain/Json.ts"
+import type { Behaviour, StepOutput } from "../Behaviour.ts"
+import type { OpenStep } from "../State.ts"
+
+/** The same for every attempt of a step, and for no other step. */
+export const idempotencyKey = (key: SessionKey, step: StepId): string =>
+  createHash("sha256").update(`${key}#${step}`).digest("hex").slice(0, 40)
+
+/** What an attempt came to; large content is claimed already. */
+export type AttemptExit =
+  | { readonly _tag: "Succeeded"; readonly output: StepOutput }
+  | { readonly _tag: "Failed"; readonly failure: Failure; readonly partial: Json | undefined; readonly random: number }
+  /** The store refused the content: the attempt has no outcome, and the session cannot go on here. */
+  | { readonly _tag: "Unstorable"; readonly error: StoreUnavailable }
+
+const failureOf = (cause: Cause.Cause<StepFailure>): { failure: Failure; partial: unknown } => {
+  const squashed = Cause.squash(cause)
+  if (squashed instanceof StepFailure) return { failure: squashed.failure, partial: squashed.partial }
+  if (Cause.isInterruptedOnly(cause)) {
+    return { failure: { class: "Stopped", message: "stopped before it was done" }, partial: undefined }
+  }
+  const message = squashed instanceof Error ? `${squashed.name}: ${squashed.message}` : String(squashed)
+  return { failure: { class: "Defect", message: message.slice(0, 2_000) }, partial: undefined }
+}
+
+export const settle = (
+  key: SessionKey,
+  exit: Exit.Exit<StepOutput, StepFailure>
+): Effect.Effect<AttemptExit, never, Blobs> =>
+  Exit.match(exit, {
+    onSuccess: (output) =>
+      Effect.map(
+        Claim.check(key.namespace, output.output, { own: output.claims }),
+        (claimed): AttemptExit => ({
+          _tag: "Succeeded",
+          output: claimed === output.output ? output : { ...output, output: claimed }
+        })
+      ),
+    onFailure: (cause) => {
+      const { failure, partial } = failureOf(cause)
+      return Effect.zipWith(
+        partial === undefined ? Effect.succeed(undefined) : Claim.check(key.namespace, fromUnknown(partial)),
+        Random.next,
+        (partial, random): AttemptExit => ({ _tag: "Failed", failure, partial, random })
+      )
+    }
+  }).pipe(Effect.catchAll((error) => Effect.succeed<AttemptExit>({ _tag: "Unstorable", error })))
+
+/** The entry that an attempt's end becomes. Pure. */
+export const entryOf = (
+  behaviour: Behaviour,
+  step: OpenStep,
+  stopping: boolean,
+  startedAt: number,
+  now: number,
+  exit: Exclude<AttemptExit, { _tag: "Unstorable" }>
+): Entry => {
+  const at = { step: step.step, attempt: step.attempt, startedAt } as const
+  if (exit._tag === "Succeeded") {
+    return {
+      _tag: "StepSucceeded",
+      ...at,
+      output: exit.output.output,
+      ...(exit.output.usage === undefined ? {} : { usage: exit.output.usage })
+    }
+  }
+  if (!stopping && exit.failure.class !== "Stopped") {
+    const decision = behaviour.policy({
+      kind: step.kind,
+      repeatable: step.repeatable,
+      failure: exit.failure,
+      attempt: step.attempt,
+      hasPartial: exit.partial !== undefined,
+      random: exit.random
+    })
+    if (decision._tag === "Retry") {
+      return {
+        _tag: "AttemptFailed",
+        ...at,
+        failure: exit.failure,
+        retryAt: now + Math.max(0, Math.round(decision.delayMs)),
+        nextInput: decision.nextInput,
+        ...(exit.partial === undefined ? {} : { partial: exit.partial })
+      }
+    }
+  }
+  return { _tag: "StepFailed", ...at, failure: exit.failure }
+}
