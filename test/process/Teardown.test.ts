@@ -1,10 +1,11 @@
 /** I7, by real processes and a witness outside: whatever ends a step, nothing of it is alive a second later. */
-import { type ChildProcess, spawn } from "node:child_process"
+import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { createServer } from "node:net"
 import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { Processes } from "../../src/process/index.ts"
+import { init } from "../../src/process/internal/namespace.ts"
 import { alive, appeared, survivors } from "../support/Orphans.ts"
 import { type Machine, machines, mark } from "./suites.ts"
 import { type Tree, trees, untraceable } from "./trees.ts"
@@ -227,6 +228,14 @@ describe.skipIf(!machines.some((machine) => machine.name === "namespace" && mach
       expect(yield* text).toMatch(/^reads [1-9]\d* of its own\n0\n$/)
     }).pipe(Effect.scoped)
   )
+})
+
+describe("pid 1 of a namespace", () => {
+  // The only order given is to exit: this test must do no harm where it fails.
+  it("takes no orders where it is not pid 1, since they would reach every process of the machine", () => {
+    const { status, stdout } = spawnSync("/bin/sh", ["-c", init], { input: "x\n", encoding: "utf8" })
+    expect({ status, stdout }).toEqual({ status: 1, stdout: "" })
+  })
 })
 
 describe("the watchdog", () => {

@@ -21,12 +21,15 @@ import { type Backend, markerName, type Nest } from "./nest.ts"
 import { poll, within } from "./realTime.ts"
 
 /**
+ * Anywhere but in a namespace of its own `kill -1` would end every process of the machine, so as anything but its first
+ * process the shell refuses to begin; and `ready` looks once more, from outside, before it lets anybody in.
+ *
  * Orders: t(erm all), p(oll), x (exit). Answers: r(eady), b(usy), e(mpty), i(nterrupted).
  * `kill -1` by pid 1 means: every process of the namespace but itself. dash cannot ignore SIGCHLD and ends a `read` when
  * one comes, having reaped the orphan; bash ignores it, so the kernel reaps. A failed `read` may thus be a signal or the
  * end of the runner: only in the latter does `echo` fail too. Nothing but builtins: no process of its own to wait for.
  */
-const init = `trap '' CHLD; echo r; while :; do if read -r order; then case $order in
+export const init = `test $$ -eq 1 || exit 1; trap '' CHLD; echo r; while :; do if read -r order; then case $order in
 t) kill -TERM -1; kill -CONT -1;;
 p) if kill -0 -1; then echo b; else echo e; fi;;
 x) exit 0;;
@@ -96,6 +99,15 @@ export const make = (tools: Tools, privilege: Privilege): Backend => {
     let started = false
     let command: ChildProcess | undefined
     let link: string | undefined
+    const isolated = () => {
+      try {
+        link = readlinkSync(`/proc/${holder.pid}/ns/pid_for_children`)
+        return link !== readlinkSync("/proc/self/ns/pid")
+      } catch {
+        // It has ended meanwhile.
+        return false
+      }
+    }
     holder.stdin!.on("error", () => {})
     holder.stdout!.setEncoding("latin1").on("data", (answers: string) => {
       if (answers.includes("r")) started = true
@@ -117,10 +129,8 @@ export const make = (tools: Tools, privilege: Privilege): Backend => {
         false
       ).pipe(
         Effect.flatMap((up) =>
-          up
-            ? Effect.sync(() => {
-                link = readlinkSync(`/proc/${holder.pid}/ns/pid_for_children`)
-              })
+          up && isolated()
+            ? Effect.void
             : new SpawnFailed({
                 command: "unshare",
                 reason: "its PID namespace did not come up: the system may be overloaded"

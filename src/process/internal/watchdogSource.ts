@@ -14,6 +14,7 @@ export const source = String.raw`
 "use strict"
 const fs = require("node:fs"), os = require("node:os"), { spawnSync } = require("node:child_process")
 const [prefix, listing] = process.argv.slice(1)
+if (!prefix) process.exit(1)
 const tickMs = listing === "proc" ? 40 : 250
 process.title = "perdure-watchdog " + prefix
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"]) process.on(signal, () => {})
