@@ -96,7 +96,8 @@ export const make = (
     const shards = yield* Shards
     const settings = yield* SessionSettings
     const { behaviour, context } = loaded.registered
-    const runtime = yield* Effect.runtime<Blobs>()
+    // Waking is uninterruptible; what runs later is not.
+    const runtime = yield* Effect.interruptible(Effect.runtime<Blobs>())
     const runFork = Runtime.runFork(Runtime.updateContext(runtime, Context.merge(context)))
 
     let state = loaded.state
@@ -395,6 +396,7 @@ export const make = (
       Effect.catchAllDefect((defect) =>
         fail(new Errors.SessionParked({ ...key, reason: `its behaviour failed: ${String(defect).slice(0, 500)}` }))
       ),
+      Effect.interruptible,
       Effect.forkScoped
     )
 

@@ -105,6 +105,7 @@ const handlers = Effect.gen(function* () {
           watching = false
         })
       ),
+      Effect.interruptible,
       Effect.forkIn(scope),
       Effect.asVoid
     )
