@@ -72,6 +72,10 @@ describe("structure", () => {
     "package.json": '{ "devDependencies": { "vitest": "1" } }',
     "src/testing/Helper.ts": 'import { expect } from "vitest"'
   })
+  rule("every room is exported by its name, and nothing else is", Rules.roomsAreExported, {
+    "package.json": '{ "exports": { "./*": "./dist/*/index.js" } }',
+    "src/feed/A.ts": "export const a = 1"
+  })
   rule("a URL of a file of ours survives the build", Rules.urlsSurviveTheBuild, {
     "src/process/Watch.ts": 'new URL("./internal/dog.ts", import.meta.url)'
   })

@@ -367,8 +367,17 @@ export const noMachinePaths: Rule = (sources) =>
 export const importsAreDeclared: Rule = (sources) => {
   const manifest = sources.find((source) => source.path === "package.json")
   if (manifest === undefined) return []
-  const { dependencies = {}, peerDependencies = {} } = JSON.parse(manifest.text) as Record<string, object | undefined>
-  const declared = new Set([...Object.keys(dependencies), ...Object.keys(peerDependencies)])
+  const {
+    dependencies = {},
+    peerDependencies = {},
+    peerDependenciesMeta = {}
+  } = JSON.parse(manifest.text) as Record<string, Record<string, { optional?: boolean }> | undefined>
+  // An optional peer may be missing: only what a user imports beside us may need it.
+  const declared = new Set(
+    [...Object.keys(dependencies), ...Object.keys(peerDependencies)].filter(
+      (name) => peerDependenciesMeta[name]?.optional !== true
+    )
+  )
   return sources.filter(inSrc).flatMap((source) =>
     source.imports.flatMap((found) => {
       if (found.file !== undefined || found.specifier.startsWith("node:")) return []
@@ -379,4 +388,18 @@ export const importsAreDeclared: Rule = (sources) => {
       return declared.has(name) ? [] : [`${at(source, found.line)} imports ${name}, which package.json gives no user`]
     })
   )
+}
+
+/** Every room but the program has its own entry: a pattern with a star would open `internal/` as well. */
+export const roomsAreExported: Rule = (sources) => {
+  const manifest = sources.find((source) => source.path === "package.json")
+  if (manifest === undefined) return []
+  const exported = Object.keys((JSON.parse(manifest.text) as { exports?: object }).exports ?? {})
+  const rooms = new Set(sources.flatMap(({ room }) => (room === undefined || room === "cli" ? [] : [`./${room}`])))
+  return [
+    ...[...rooms].filter((room) => !exported.includes(room)).map((room) => `package.json does not export ${room}`),
+    ...exported
+      .filter((path) => path !== "." && path !== "./package.json" && !rooms.has(path))
+      .map((path) => `package.json exports ${path}, which is no room`)
+  ]
 }
