@@ -149,8 +149,8 @@ export const make = (prefix: string, listing: Listing): Effect.Effect<Backend, n
         steps.set(step, child.pid!)
         send({ op: "track", step, pid: child.pid! })
       },
-      terminate: Effect.asVoid(ask({ op: "term", step }, 500, false)),
-      empty: Effect.suspend(() => (steps.has(step) ? ask({ op: "empty", step }, 500, false) : Effect.succeed(true))),
+      terminate: Effect.asVoid(ask({ op: "term", step }, 200, false)),
+      empty: Effect.suspend(() => (steps.has(step) ? ask({ op: "empty", step }, 200, false) : Effect.succeed(true))),
       destroy: Effect.gen(function* () {
         if (!steps.has(step)) return
         if (!(yield* ask({ op: "destroy", step }, 10_000, false))) {

@@ -118,8 +118,8 @@ const prune = (alive) => {
   for (const step of steps.values())
     for (const pid of step.known.keys()) if (!alive.has(pid) && !founders.has(pid)) step.known.delete(pid)
 }
-const members = (step) => {
-  const alive = scan(true)
+const members = (step, deep) => {
+  const alive = scan(deep)
   return [...step.known].map(([pid, start]) => ({ start, p: alive.get(pid) }))
     .filter(({ start, p }) => p !== undefined && p.start === start && !p.dead).map(({ p }) => p)
 }
@@ -134,15 +134,15 @@ const destroy = async (step) => {
   const deadline = performance.now() + 5000
   // Strangers are looked at once more: a marker that could not be read in the middle of an exec can be read now.
   seen.clear()
-  for (let quiet = 0; quiet < 2;) {
-    let found = members(step)
+  for (let quiet = 0, deep = true; quiet < 2; deep = false) {
+    let found = members(step, deep)
     if (found.length === 0) { quiet++; continue }
     quiet = 0
     // Stopped ones do not fork: first all are stopped, then all are killed.
     for (let before = -1, sweep = 0; found.length !== before && sweep < 20; sweep++) {
       before = found.length
       signal(found, "SIGSTOP")
-      found = members(step)
+      found = members(step, false)
     }
     signal(found, "SIGKILL")
     if (performance.now() > deadline) return false
@@ -163,8 +163,8 @@ const orders = {
     step.known.set(pid, p === undefined ? "" : p.start)
     if (p !== undefined) for (const link of list.pipes(p)) step.pipes.add(link)
   },
-  term: ({ step }) => { const found = members(stepOf(step)); signal(found, "SIGTERM"); signal(found, "SIGCONT"); return true },
-  empty: ({ step }) => members(stepOf(step)).length === 0,
+  term: ({ step }) => { const found = members(stepOf(step), false); signal(found, "SIGTERM"); signal(found, "SIGCONT"); return true },
+  empty: ({ step }) => members(stepOf(step), false).length === 0,
   destroy: ({ step }) => destroy(stepOf(step))
 }
 let rest = ""
