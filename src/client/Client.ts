@@ -4,7 +4,6 @@
  * It runs wherever the store can be reached: in a runner, or beside the cluster (`Runner.layerClient`).
  */
 import { randomUUID } from "node:crypto"
-import type { Sharding } from "@effect/cluster"
 import { Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
 import { Blobs, Claim } from "../blob/index.ts"
 import type { Command, TurnOutcome } from "../domain/Entry.ts"
@@ -14,12 +13,12 @@ import { Text } from "../domain/Json.ts"
 import { UserPart } from "../domain/Message.ts"
 import { Cursor } from "../feed/index.ts"
 import { Journal } from "../journal/index.ts"
-import { Protocol } from "../session/index.ts"
 import { type SessionFilter, type SessionInfo, Store } from "../store/index.ts"
 import { ask } from "./internal/ask.ts"
 import { follow } from "./internal/follow.ts"
 import type { Accepted, Session, Unavailable } from "./Session.ts"
 import { ClientSettings } from "./Settings.ts"
+import { Transport } from "./Transport.ts"
 import { TurnNotCompleted } from "./TurnNotCompleted.ts"
 
 /** What names an agent: its definition, or its name and version. */
@@ -53,7 +52,7 @@ export class Client extends Context.Tag("perdure/Client")<
     readonly sessions: (filter?: SessionFilter) => Effect.Effect<ReadonlyArray<SessionInfo>, Errors.StoreUnavailable>
   }
 >() {
-  static readonly layer: Layer.Layer<Client, never, Sharding.Sharding | Store | Journal | Blobs> = Layer.effect(
+  static readonly layer: Layer.Layer<Client, never, Transport | Store | Journal | Blobs> = Layer.effect(
     Client,
     Effect.suspend(() => make)
   )
@@ -100,11 +99,11 @@ const make = Effect.gen(function* () {
   const journal = yield* Journal
   const blobs = yield* Blobs
   const settings = yield* ClientSettings
-  const entity = yield* Protocol.SessionEntity.client
+  const transport = yield* Transport
   const pollMs = Duration.toMillis(settings.poll)
 
   const hold = (key: SessionKey): Session => {
-    const remote = entity(String(key))
+    const remote = transport(key)
 
     const accept = (id: string | undefined, command: Command) =>
       Effect.gen(function* () {
@@ -190,7 +189,7 @@ const make = Effect.gen(function* () {
           agentVersion: agent.version,
           attributes: yield* valid(Schema.Record({ key: Schema.String, value: Text }), "attributes")(options?.attributes ?? {})
         } as const
-        yield* ask(settings, entity(String(key)).Create({ created }))
+        yield* ask(settings, transport(key).Create({ created }))
         return hold(key)
       }),
     existing: (id, options) => Effect.map(keyOf(id, options?.namespace), hold),

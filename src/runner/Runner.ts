@@ -12,13 +12,14 @@ import type { SocketServer } from "@effect/platform"
 import { type ConfigError, Context, Effect, Layer } from "effect"
 import type { Agent } from "../agent/index.ts"
 import { Blobs } from "../blob/index.ts"
-import { Client } from "../client/index.ts"
+import { Client, Transport } from "../client/index.ts"
 import type { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
 import { Journal } from "../journal/index.ts"
 import { Processes } from "../process/index.ts"
 import { Alarms, type Behaviour, Registry, Sessions, SessionSettings, type Settings as Sessioning } from "../session/index.ts"
 import { Postgres, Sqlite, type Store } from "../store/index.ts"
 import * as Cluster from "./Cluster.ts"
+import * as Door from "./Door.ts"
 import * as Membership from "./Membership.ts"
 import * as Otlp from "./Otlp.ts"
 import * as Recovery from "./Recovery.ts"
@@ -45,7 +46,10 @@ export const layerWith = <R, E, RC>(
   settings: Partial<Sessioning> = {}
 ) => {
   const content = Layer.mergeAll(Journal.layer, Blobs.layer)
-  const serving = Layer.mergeAll(Sessions.layer, Recovery.layer, Client.Client.layer).pipe(Layer.provide(sharding))
+  const serving = Layer.mergeAll(Sessions.layer, Recovery.layer, Client.Client.layer).pipe(
+    Layer.provideMerge(Transport.layerCluster),
+    Layer.provide(sharding)
+  )
   return serving.pipe(
     Layer.provide(layerRegistry<R | OwnServices>(behaviours)),
     Layer.provide(Membership.layer),
@@ -78,7 +82,8 @@ export const layerEmbedded = <const Agents extends ReadonlyArray<Agent.Any>>(
   Sqlite.DirectoryInUse | StoreUnusable | StoreUnavailable,
   Agent.Requirements<Agents[number]>
 > =>
-  layerWith(behavioursOf(options.agents), Cluster.layerEmbedded, options.sessions).pipe(
+  Door.layer(options.directory ?? Sqlite.defaults.directory).pipe(
+    Layer.provideMerge(layerWith(behavioursOf(options.agents), Cluster.layerEmbedded, options.sessions)),
     Layer.provide(RunnerSettings.layer()),
     Layer.provideMerge(Sqlite.layer(options.directory === undefined ? {} : { directory: options.directory })),
     Layer.provide(Otlp.layerFromEnv)
@@ -90,6 +95,19 @@ export interface ClusterOptions<Agents extends ReadonlyArray<Agent.Any>> {
   readonly runner?: Partial<Settings> | undefined
   readonly sessions?: Partial<Sessioning> | undefined
 }
+
+/**
+ * A client of the runner that works on a directory, in another process of this machine. `NoRunner` when there is none:
+ * the store can still be read then.
+ */
+export const layerLocal = (
+  options: { readonly directory?: string | undefined } = {}
+): Layer.Layer<Provided, StoreUnusable | StoreUnavailable | Door.NoRunner> =>
+  Client.Client.layer.pipe(
+    Layer.provide(Door.layerTransport(options.directory ?? Sqlite.defaults.directory)),
+    Layer.provideMerge(Layer.mergeAll(Journal.layer, Blobs.layer)),
+    Layer.provideMerge(Sqlite.layerReader(options.directory === undefined ? {} : { directory: options.directory }))
+  )
 
 /**
  * A runner among others, on Postgres. The database's URL comes from `PERDURE_DATABASE_URL` or `DATABASE_URL`; all else
@@ -113,6 +131,7 @@ export const layerClient = (
   options: { readonly runner?: Partial<Settings> | undefined } = {}
 ): Layer.Layer<Provided, StoreUnusable | StoreUnavailable | ConfigError.ConfigError> =>
   Client.Client.layer.pipe(
+    Layer.provide(Transport.layerCluster),
     Layer.provide(Cluster.layerClient),
     Layer.provide(Membership.layer),
     Layer.provide(Alarms.layer),

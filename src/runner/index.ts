@@ -1,5 +1,6 @@
 /** Layers that put a runner together. */
 export * as Cluster from "./Cluster.ts"
+export * as Door from "./Door.ts"
 export * as Membership from "./Membership.ts"
 export * as Otlp from "./Otlp.ts"
 export * as Recovery from "./Recovery.ts"

@@ -5,11 +5,11 @@
  * Text travels as JSON inside a string: the wire's own encoding would change lone surrogates.
  */
 import { Entity } from "@effect/cluster"
-import { Rpc } from "@effect/rpc"
+import { Rpc, RpcGroup } from "@effect/rpc"
 import { Schema } from "effect"
 import { Command, SessionCreated, SessionOutcome, StepKind } from "../domain/Entry.ts"
 import * as Errors from "../domain/Errors.ts"
-import { CommandId, StepId } from "../domain/Id.ts"
+import { CommandId, SessionKey, StepId } from "../domain/Id.ts"
 import { Usage } from "../domain/Usage.ts"
 import { Cursor } from "../feed/index.ts"
 
@@ -88,23 +88,27 @@ export const Refused = Schema.Union(
 )
 export type Refused = typeof Refused.Type
 
+const createErrors = Schema.Union(Unavailable, Errors.AgentMismatch, Errors.InvalidInput)
+const acceptErrors = Schema.Union(Unavailable, Refused)
+const readErrors = Schema.Union(Unavailable, Errors.SessionNotFound)
+
+const create = { created: Schema.parseJson(SessionCreated) }
+const accept = { id: CommandId, command: Schema.parseJson(Command) }
+
+/** In the cluster: the session is the entity. */
 export const SessionEntity = Entity.make("perdure/Session", [
-  Rpc.make("Create", {
-    payload: { created: Schema.parseJson(SessionCreated) },
-    success: Ack,
-    error: Schema.Union(Unavailable, Errors.AgentMismatch, Errors.InvalidInput)
-  }),
-  Rpc.make("Accept", {
-    payload: { id: CommandId, command: Schema.parseJson(Command) },
-    success: Ack,
-    error: Schema.Union(Unavailable, Refused)
-  }),
-  Rpc.make("Pull", {
-    payload: PullRequest.fields,
-    success: PullReply,
-    error: Schema.Union(Unavailable, Errors.SessionNotFound)
-  }),
-  Rpc.make("Inspect", { success: SessionView, error: Schema.Union(Unavailable, Errors.SessionNotFound) }),
+  Rpc.make("Create", { payload: create, success: Ack, error: createErrors }),
+  Rpc.make("Accept", { payload: accept, success: Ack, error: acceptErrors }),
+  Rpc.make("Pull", { payload: PullRequest.fields, success: PullReply, error: readErrors }),
+  Rpc.make("Inspect", { success: SessionView, error: readErrors }),
   /** Goes on with unfinished work and fires the timers that are due. */
   Rpc.make("Wake", { error: Unavailable })
 ])
+
+/** The same for a client outside of the cluster, that names the session in each request. */
+export class SessionRpcs extends RpcGroup.make(
+  Rpc.make("Create", { payload: { key: SessionKey, ...create }, success: Ack, error: createErrors }),
+  Rpc.make("Accept", { payload: { key: SessionKey, ...accept }, success: Ack, error: acceptErrors }),
+  Rpc.make("Pull", { payload: { key: SessionKey, ...PullRequest.fields }, success: PullReply, error: readErrors }),
+  Rpc.make("Inspect", { payload: { key: SessionKey }, success: SessionView, error: readErrors })
+) {}

@@ -1,15 +1,14 @@
 /** Asks a session, wherever it is: again when its runner has moved, died or hung. Every request is idempotent. */
-import type { ClusterError } from "@effect/cluster"
 import { Duration, Effect, Schedule } from "effect"
 import { type Fenced, RunnerUnreachable } from "../../domain/Errors.ts"
 import type { Settings } from "../Settings.ts"
-
-type Transport = Fenced | ClusterError.MailboxFull | ClusterError.AlreadyProcessingMessage | ClusterError.PersistenceError
+import type { TransportError } from "../Transport.ts"
 
 const isTransport = (error: { readonly _tag: string }): boolean =>
   error._tag === "Fenced" ||
   error._tag === "AlreadyProcessingMessage" ||
   error._tag === "PersistenceError" ||
+  error._tag === "RpcClientError" ||
   // The cluster's own error of that name carries an address, ours a capacity.
   (error._tag === "MailboxFull" && "address" in error)
 
@@ -18,7 +17,7 @@ export const ask = <A, E extends { readonly _tag: string }>(
   settings: Settings,
   request: Effect.Effect<A, E>,
   extraMs = 0
-): Effect.Effect<A, Exclude<E, Transport> | RunnerUnreachable> => {
+): Effect.Effect<A, Exclude<E, Fenced | TransportError> | RunnerUnreachable> => {
   const attempt = Duration.sum(settings.attempt, Duration.millis(extraMs))
   const total = Duration.sum(settings.total, Duration.millis(extraMs))
   const unreachable = () =>
@@ -32,5 +31,5 @@ export const ask = <A, E extends { readonly _tag: string }>(
       schedule: Schedule.exponential("5 millis", 1.6).pipe(Schedule.union(Schedule.spaced("200 millis")))
     }),
     Effect.timeoutFail({ duration: total, onTimeout: unreachable })
-  ) as Effect.Effect<A, Exclude<E, Transport> | RunnerUnreachable>
+  ) as Effect.Effect<A, Exclude<E, Fenced | TransportError> | RunnerUnreachable>
 }
