@@ -13,26 +13,14 @@ import * as LanguageModel from "@effect/ai/LanguageModel"
 import { ProviderName } from "@effect/ai/Model"
 import type * as Response from "@effect/ai/Response"
 import type * as Toolkit from "@effect/ai/Toolkit"
-import {
-  Cause,
-  Chunk,
-  type Clock,
-  Duration,
-  Effect,
-  FiberRef,
-  identity,
-  LogLevel,
-  Option,
-  ParseResult,
-  Predicate,
-  Stream
-} from "effect"
+import { Duration, Effect, Option, type Stream } from "effect"
 import { type Failure, StepFailure } from "../domain/Failure.ts"
 import type { AssistantPart, Message } from "../domain/Message.ts"
 import type { Usage } from "../domain/Usage.ts"
-import * as Classify from "./Classify.ts"
+import * as Direct from "./Direct.ts"
 import { Collector, type Delta, type Finish } from "./internal/Collector.ts"
-import { type Lenient, lenient } from "./internal/Leniency.ts"
+import { lenient } from "./internal/Leniency.ts"
+import { type Part, type Reading, read, readAll, silent } from "./internal/Reading.ts"
 import { continued, toPrompt } from "./internal/ToPrompt.ts"
 import { estimate, normalise } from "./internal/Usage.ts"
 import * as Prices from "./Prices.ts"
@@ -72,134 +60,6 @@ export interface Answer {
   readonly provider: string | null
 }
 
-/** How the reading of a stream ended. */
-type End =
-  | { readonly _tag: "Finished" }
-  /** By a tool call that the provider's package could not read: the answer ends there. */
-  | { readonly _tag: "Broken" }
-  | { readonly _tag: "Failed"; readonly failure: Failure }
-
-const failed = (failure: Failure): End => ({ _tag: "Failed", failure })
-
-/** A provider's package may not trace, log or report what its errors hold: request headers and bodies (I12). */
-const muffled = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.withFiberRuntime((fiber) => {
-    const level = fiber.getFiberRef(FiberRef.currentMinimumLogLevel)
-    return effect.pipe(
-      Effect.withTracerEnabled(false),
-      Effect.withUnhandledErrorLogLevel(Option.none()),
-      LogLevel.lessThan(level, LogLevel.Info)
-        ? Effect.locally(FiberRef.currentMinimumLogLevel, LogLevel.Info)
-        : identity
-    )
-  })
-
-/** Feeds the parts to the collector; returns what the feed should see, neighbours of one channel joined. */
-const take = (
-  collector: Collector,
-  parts: Iterable<Response.AnyPart | Response.StreamPartEncoded>
-): ReadonlyArray<Delta> => {
-  const deltas: Array<Delta> = []
-  for (const part of parts) {
-    const delta = collector.take(part)
-    if (delta === null) continue
-    const last = deltas.at(-1)
-    if (last?.channel === delta.channel) {
-      deltas[deltas.length - 1] = { channel: last.channel, text: last.text + delta.text }
-    } else deltas.push(delta)
-  }
-  return deltas
-}
-
-/** The parts of the chunk in which a call of an unknown tool was: the only way to them is through the error. */
-const unread = (error: AiError.AiError): ReadonlyArray<Response.StreamPartEncoded> => {
-  if (error._tag !== "MalformedOutput" || !ParseResult.isParseError(error.cause)) return []
-  const actual = error.cause.issue.actual
-  return Chunk.isChunk(actual)
-    ? Chunk.toReadonlyArray(actual as Chunk.Chunk<Response.StreamPartEncoded>).filter((part) =>
-        Predicate.hasProperty(part, "type")
-      )
-    : []
-}
-
-/** Ends the wait when the provider has said nothing for too long. Time that the feed takes does not count (B2). */
-const silent = (
-  clock: Clock.Clock,
-  state: { readonly waiting: boolean; readonly since: bigint },
-  silence: Duration.Duration
-): Effect.Effect<End> => {
-  const limit = Duration.toMillis(silence)
-  const watch: Effect.Effect<End> = Effect.suspend(() => {
-    const quiet = state.waiting ? Number(clock.unsafeCurrentTimeNanos() - state.since) / 1_000_000 : 0
-    if (quiet >= limit) {
-      const seconds = `${limit / 1000} seconds`
-      return Effect.succeed(failed({ class: "TimedOut", message: `the provider has said nothing for ${seconds}` }))
-    }
-    // Timers take no more than 24 days; a whole millisecond, so that rounding never makes this spin.
-    return Effect.zipRight(clock.sleep(Duration.millis(Math.min(Math.ceil(limit - quiet), 86_400_000))), watch)
-  })
-  return watch
-}
-
-/** Reads the stream to its end, whatever that is. Interruption closes the stream, and with it the connection. */
-const read = (
-  parts: Stream.Stream<Response.AnyPart, AiError.AiError>,
-  collector: Collector,
-  tools: Lenient,
-  clock: Clock.Clock,
-  state: { waiting: boolean; since: bigint },
-  onDelta: Request["onDelta"]
-): Effect.Effect<End> => {
-  const emit = (deltas: ReadonlyArray<Delta>) =>
-    deltas.length === 0
-      ? Effect.void
-      : deltas.length === 1
-        ? onDelta(deltas[0]!)
-        : Effect.forEach(deltas, onDelta, { discard: true })
-
-  const atEnd = (cause: Cause.Cause<Option.Option<AiError.AiError>>): Effect.Effect<End> => {
-    state.waiting = false
-    const now = clock.unsafeCurrentTimeMillis()
-    const error = Option.flatten(Cause.failureOption(cause))
-    if (Option.isNone(error)) {
-      const defect = Cause.dieOption(cause)
-      return Effect.succeed(failed(Option.isSome(defect) ? Classify.fromUnknown(defect.value, now) : Classify.cutOff))
-    }
-    return Effect.map(emit(take(collector, unread(error.value))), (): End => {
-      if (collector.finish !== null) return { _tag: "Finished" }
-      const syntax = error.value._tag === "MalformedOutput" && error.value.cause instanceof SyntaxError
-      if (collector.calledMissing(tools) || (syntax && collector.unfinishedCall)) return { _tag: "Broken" }
-      return failed(Classify.fromAiError(error.value, now))
-    })
-  }
-
-  return Stream.toPull(parts).pipe(
-    Effect.flatMap((pull) => {
-      const next: Effect.Effect<End> = Effect.matchCauseEffect(muffled(pull), {
-        onFailure: atEnd,
-        onSuccess: (chunk) => {
-          state.waiting = false
-          return Effect.zipRight(
-            emit(take(collector, chunk)),
-            Effect.suspend(() => {
-              if (collector.error !== null) {
-                const now = clock.unsafeCurrentTimeMillis()
-                return Effect.succeed(failed(Classify.fromErrorEvent(collector.error.value, now)))
-              }
-              if (collector.finish !== null) return Effect.succeed<End>({ _tag: "Finished" })
-              state.since = clock.unsafeCurrentTimeNanos()
-              state.waiting = true
-              return next
-            })
-          )
-        }
-      })
-      return next
-    }),
-    Effect.scoped
-  )
-}
-
 /** What a finished answer is, if it is not an answer. */
 const flaw = (collector: Collector, finish: Finish, empty: boolean): Failure | null => {
   if (finish.reason === "content-filter") {
@@ -229,41 +89,38 @@ export const call = (request: Request): Effect.Effect<Answer, StepFailure, Langu
     const tools = yield* Effect.try({ try: () => lenient(request.toolkit), catch: unusable })
     const prefix = continued(request.prefix)
     const collector = new Collector(prefix)
-    const state = { since: clock.unsafeCurrentTimeNanos(), waiting: true }
+    const reading: Reading = { collector, tools, clock, onDelta: request.onDelta, since: 0n, waiting: false }
 
-    const parts = languageModel.streamText({
-      prompt: toPrompt(request.instructions, request.messages, prefix),
-      ...(tools.toolkit === undefined ? {} : { toolkit: tools.toolkit, toolChoice: request.toolChoice ?? "auto" }),
-      disableToolCallResolution: true
-      // The lenient tools' schemas need no services, which their type cannot say.
-    }) as Stream.Stream<Response.AnyPart, AiError.AiError>
-
-    const end = yield* Effect.raceFirst(
-      read(parts, collector, tools, clock, state, request.onDelta),
-      silent(clock, state, Duration.decode(request.silence))
-    )
+    const prompt = toPrompt(request.instructions, request.messages, prefix)
+    const parts =
+      Direct.of(languageModel)?.(prompt) ??
+      (languageModel.streamText({
+        prompt,
+        ...(tools.toolkit === undefined ? {} : { toolkit: tools.toolkit, toolChoice: request.toolChoice ?? "auto" }),
+        disableToolCallResolution: true
+        // The lenient tools' schemas need no services, which their type cannot say.
+      }) as Stream.Stream<Part, AiError.AiError>)
+    const end = yield* Array.isArray(parts)
+      ? readAll(parts, reading)
+      : Effect.raceFirst(
+          read(parts as Stream.Stream<Part, AiError.AiError>, reading),
+          silent(reading, Duration.decode(request.silence))
+        )
 
     const { finish, model } = collector
-    const usage =
-      finish !== null
-        ? normalise(finish, table, model)
-        : estimate(request.instructions, request.messages, collector.characters, table, model)
-    if (end._tag !== "Failed") {
-      const answer = collector.parts(tools)
-      const failure = finish === null ? null : flaw(collector, finish, prefix === "" && answer.length === 0)
-      if (failure === null) {
-        return {
-          parts: answer,
-          usage,
-          estimated: finish === null,
-          finish: finish === null ? "tool-calls" : (finish.reason as Answer["finish"]),
-          model,
-          provider: collector.provider ?? Option.getOrNull(yield* Effect.serviceOption(ProviderName))
-        }
-      }
-      return yield* fail(failure, collector, usage)
+    const used = finish === null ? undefined : normalise(finish, table, model)
+    if (end._tag === "Failed") return yield* fail(end.failure, collector, used)
+    const answer = collector.parts(tools)
+    const failure = finish === null ? null : flaw(collector, finish, prefix === "" && answer.length === 0)
+    if (failure !== null) return yield* fail(failure, collector, used)
+    return {
+      parts: answer,
+      usage: used ?? estimate(request.instructions, request.messages, collector.characters, table, model),
+      estimated: used === undefined,
+      finish: finish === null ? "tool-calls" : (finish.reason as Answer["finish"]),
+      model,
+      provider: collector.provider ?? Option.getOrNull(yield* Effect.serviceOption(ProviderName))
     }
-    return yield* fail(end.failure, collector, finish === null ? undefined : usage)
   })
 
 /**

@@ -1,5 +1,6 @@
 /** The one place that touches `@effect/ai`'s `LanguageModel`: a request in, deltas and one answer out. */
 export * as Classify from "./Classify.ts"
+export * as Direct from "./Direct.ts"
 export * as Model from "./Model.ts"
 export * as Prices from "./Prices.ts"
 export { continuation } from "./internal/ToPrompt.ts"

@@ -14,7 +14,8 @@ import * as LanguageModel from "@effect/ai/LanguageModel"
 import type * as Prompt from "@effect/ai/Prompt"
 import { Context, type Duration, Effect, Layer, Schema, Stream } from "effect"
 import type { Json } from "../domain/Json.ts"
-import { exhausted, gathered, index, play } from "./internal/script.ts"
+import { Direct } from "../model/index.ts"
+import { exhausted, gathered, index, play, toStream } from "./internal/script.ts"
 import type { Answer, Fails, ModelFailure, Reply, Said, TextOptions } from "./ScriptedAnswer.ts"
 
 export interface ScriptedModelOptions {
@@ -22,6 +23,11 @@ export interface ScriptedModelOptions {
   readonly tokenDelay?: Duration.DurationInput | undefined
   /** The model's name: `scripted`, which costs nothing, unless told. */
   readonly model?: string | undefined
+  /**
+   * Whether Perdure takes the parts without `@effect/ai`'s decoding, as it cannot with a real provider: a call then costs
+   * tens of microseconds instead of hundreds. For benchmarks; `false` unless told.
+   */
+  readonly direct?: boolean | undefined
 }
 
 /** Answers of the script were never asked for: the agent stopped early, or the script is too long. */
@@ -43,8 +49,8 @@ export interface Asked {
   readonly index: number
 }
 
-/** How many requests are remembered, the last ones: a benchmark's would not fit in memory. */
-const remembered = 200
+/** How many requests, and messages in them, are remembered: a benchmark's would not fit in memory. */
+const remembered = { requests: 200, messages: 20_000 }
 
 /** What the script was asked so far. */
 export class ScriptedModel extends Context.Tag("perdure/testing/ScriptedModel")<
@@ -52,7 +58,7 @@ export class ScriptedModel extends Context.Tag("perdure/testing/ScriptedModel")<
   {
     /** Fails unless each answer of the script was asked for. For tests of one session. */
     readonly usedUp: Effect.Effect<void, ScriptNotUsedUp>
-    /** The last 200 requests, retries included, in order. */
+    /** The last requests, retries included, in order: 200, or fewer where conversations are long. */
     readonly asked: Effect.Effect<ReadonlyArray<Asked>>
   }
 >() {
@@ -69,30 +75,37 @@ export class ScriptedModel extends Context.Tag("perdure/testing/ScriptedModel")<
         const answers = "_tag" in script ? [script] : script
         const last = answers.at(-1)
         const asked: Array<Asked> = []
+        let messages = 0
         const used = new Set<number>()
         const failed = new WeakMap<Fails, Set<string>>()
         const answer = (prompt: Prompt.Prompt) => {
           const due = index(prompt)
           if (due < answers.length) used.add(due)
           asked.push({ prompt, index: due })
-          if (asked.length > 2 * remembered) asked.splice(0, asked.length - remembered)
+          messages += prompt.content.length
+          while (asked.length > remembered.requests || (messages > remembered.messages && asked.length > 1)) {
+            messages -= asked.shift()!.prompt.content.length
+          }
           const next = answers[due] ?? (last?._tag === "Reply" ? last : undefined)
           return next === undefined
             ? Stream.fail(exhausted(due, answers.length))
             : play({ ...options, failed }, next, prompt, due)
         }
         const model = yield* LanguageModel.make({
-          streamText: ({ prompt }) => answer(prompt),
-          generateText: ({ prompt }) => gathered(answer(prompt))
+          streamText: ({ prompt }) => toStream(answer(prompt)),
+          generateText: ({ prompt }) => gathered(toStream(answer(prompt)))
         })
         const service = ScriptedModel.of({
           usedUp: Effect.suspend(() => {
             const missing = answers.map((_, n) => n).filter((n) => !used.has(n))
             return missing.length === 0 ? Effect.void : new ScriptNotUsedUp({ missing, answers: answers.length })
           }),
-          asked: Effect.sync(() => asked.slice(-remembered))
+          asked: Effect.sync(() => asked.slice())
         })
-        return Layer.merge(Layer.succeed(LanguageModel.LanguageModel, model), Layer.succeed(ScriptedModel, service))
+        return Layer.merge(
+          Layer.succeed(LanguageModel.LanguageModel, options.direct === true ? Direct.attach(model, answer) : model),
+          Layer.succeed(ScriptedModel, service)
+        )
       })
     )
 

@@ -8,6 +8,11 @@ import type { Answer, Fails, ModelFailure, Said, TextOptions } from "../Scripted
 
 type Part = Response.StreamPartEncoded
 type Parts = Stream.Stream<Part, AiError.AiError>
+/** An array where nothing has to be waited for. */
+type Played = Parts | ReadonlyArray<Part>
+
+export const toStream = (parts: Played): Parts =>
+  Array.isArray(parts) ? Stream.fromChunk(Chunk.unsafeFromArray(parts)) : (parts as Parts)
 
 export interface Script {
   readonly tokenDelay?: Duration.DurationInput | undefined
@@ -20,9 +25,12 @@ const continues = (message: Prompt.Message): boolean => continuation in message.
 
 /** The number of the answer that is due. */
 export const index = (prompt: Prompt.Prompt): number => {
+  const { content } = prompt
   let count = 0
-  for (const message of prompt.content) if (message.role === "assistant" && !continues(message)) count++
-  return count
+  for (let i = 0; i < content.length; i++) if (content[i]!.role === "assistant") count++
+  // What asks for the rest of a cut answer stands at the end, or nowhere.
+  const last = content.at(-2)
+  return last?.role === "assistant" && continues(last) ? count - 1 : count
 }
 
 /** The text of a cut answer that this one is to go on from. */
@@ -46,10 +54,10 @@ const textParts = (text: string, tokens: TextOptions["tokens"], delayed: boolean
   ...pieces(text, tokens, delayed).map((delta): Part => ({ type: "text-delta", id: "0", delta }))
 ]
 
-/** With a pause before each piece of text; in one chunk where there is none, so that it costs next to nothing. */
-const paced = (parts: Array<Part>, delay: Duration.DurationInput | undefined): Parts =>
+/** With a pause before each piece of text. */
+const paced = (parts: Array<Part>, delay: Duration.DurationInput | undefined): Played =>
   delay === undefined || Duration.toMillis(delay) === 0
-    ? Stream.fromChunk(Chunk.unsafeFromArray(parts))
+    ? parts
     : Stream.fromIterable(parts).pipe(
         Stream.rechunk(1),
         Stream.tap((part) => (part.type === "text-delta" ? Effect.sleep(delay) : Effect.void))
@@ -57,7 +65,7 @@ const paced = (parts: Array<Part>, delay: Duration.DurationInput | undefined): P
 
 const opening = (script: Script): Part => ({ type: "response-metadata", modelId: script.model ?? "scripted" })
 
-const say = (script: Script, { calls, options, text }: Said, prompt: Prompt.Prompt, due: number): Parts => {
+const say = (script: Script, { calls, options, text }: Said, prompt: Prompt.Prompt, due: number): Played => {
   const delay = options.delay ?? script.tokenDelay
   const skip = alreadySaid(prompt)
   const rest = text.startsWith(skip) ? text.slice(skip.length) : text
@@ -170,7 +178,7 @@ const happened = (script: Script, answer: Fails, prompt: Prompt.Prompt): boolean
   return false
 }
 
-export const play = (script: Script, answer: Answer, prompt: Prompt.Prompt, due: number): Parts => {
+export const play = (script: Script, answer: Answer, prompt: Prompt.Prompt, due: number): Played => {
   switch (answer._tag) {
     case "Said":
       return say(script, answer, prompt, due)
@@ -178,12 +186,12 @@ export const play = (script: Script, answer: Answer, prompt: Prompt.Prompt, due:
       if (happened(script, answer, prompt)) return play(script, answer.next, prompt, due)
       if (answer.after === "" && answer.failure in refusals) return breakOff(answer)
       const text = answer.after === "" ? [] : textParts(answer.after, undefined, script.tokenDelay !== undefined)
-      return Stream.concat(paced([opening(script), ...text], script.tokenDelay), breakOff(answer))
+      return Stream.concat(toStream(paced([opening(script), ...text], script.tokenDelay)), breakOff(answer))
     }
     case "Reply": {
       const next = answer.answer(prompt)
       return Effect.isEffect(next)
-        ? Stream.unwrap(Effect.map(next, (next) => play(script, next, prompt, due)))
+        ? Stream.unwrap(Effect.map(next, (next) => toStream(play(script, next, prompt, due))))
         : play(script, next, prompt, due)
     }
   }
