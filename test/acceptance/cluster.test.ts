@@ -1,0 +1,94 @@
+import { describe, expect, it } from "@effect/vitest"
+import { ConfigProvider, Effect, Layer, Redacted, Stream } from "effect"
+import { Client } from "../../src/client/index.ts"
+import { SessionKey } from "../../src/domain/Id.ts"
+import { Journal } from "../../src/journal/index.ts"
+import { Runner } from "../../src/runner/index.ts"
+import { Ticker } from "../fixtures/ticker.ts"
+import * as Postgres from "../support/Postgres.ts"
+import * as Runners from "../support/Runners.ts"
+
+const clientOf = (database: Redacted.Redacted) =>
+  Runner.layerClient().pipe(
+    Layer.provide(
+      Layer.setConfigProvider(ConfigProvider.fromMap(new Map([["PERDURE_DATABASE_URL", Redacted.value(database)]])))
+    )
+  )
+
+/** Waits until the witness says so. */
+const seen = (runners: Runners.Runners, test: (lines: ReturnType<Runners.Runners["witness"]>) => boolean) =>
+  Effect.suspend(() => (test(runners.witness()) ? Effect.void : Effect.fail("not yet" as const))).pipe(
+    Effect.retry({ schedule: Runners.often }),
+    Effect.orDie
+  )
+
+describe("two runners on one Postgres", () => {
+  it.scopedLive(
+    "kill -9 of one: its session goes on at the other within a second, and no call runs twice",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* Postgres.database
+        const runners = yield* Runners.make(database)
+        const [one, two] = yield* Effect.all([runners.start(), runners.start()], { concurrency: 2 })
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Ticker, "moved")
+          const accepted = yield* session.send("120 30 tick")
+          yield* seen(runners, (lines) => lines.length >= 60)
+          const host = [one, two].find((runner) => runner.pid === runners.witness()[0]!.pid)!
+          const killedAt = Date.now()
+          host.kill("SIGKILL")
+          yield* seen(runners, (lines) => lines.some((line) => line.pid !== host.pid))
+          const first = runners.witness().find((line) => line.pid !== host.pid)!
+          console.log(`next call elsewhere ${first.at - killedAt} ms after kill -9`)
+          expect(first.at - killedAt).toBeLessThan(1000)
+
+          const outcome = yield* session.result(accepted)
+          expect(outcome._tag).toBe("Completed")
+          const keys = runners.witness().map((line) => line.key)
+          expect(new Set(keys).size).toBe(keys.length)
+          const journal = yield* Journal
+          const { problems } = yield* journal.verify(SessionKey.parse("default/moved"))
+          expect(problems).toEqual([])
+        }).pipe(Effect.provide(clientOf(database)))
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "SIGSTOP, takeover, SIGCONT: the old process appends nothing and ends itself",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* Postgres.database
+        const runners = yield* Runners.make(database)
+        const expiry = { PERDURE_HEARTBEAT: "200 millis", PERDURE_HEARTBEAT_EXPIRY: "800 millis" }
+        const [one, two] = yield* Effect.all([runners.start(expiry), runners.start(expiry)], { concurrency: 2 })
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Ticker, "stopped")
+          const accepted = yield* session.send("140 30 tick")
+          yield* seen(runners, (lines) => lines.length >= 60)
+          const host = [one, two].find((runner) => runner.pid === runners.witness()[0]!.pid)!
+          const stoppedAt = Date.now()
+          host.kill("SIGSTOP")
+          yield* seen(runners, (lines) => lines.some((line) => line.pid !== host.pid))
+          const first = runners.witness().find((line) => line.pid !== host.pid)!
+          console.log(`next call elsewhere ${first.at - stoppedAt} ms after SIGSTOP`)
+          host.kill("SIGCONT")
+          const code = yield* host.ended.pipe(Effect.timeout("5 seconds"))
+          expect(code).toBe(75)
+
+          const outcome = yield* session.result(accepted)
+          expect(outcome._tag).toBe("Completed")
+          const journal = yield* Journal
+          const key = SessionKey.parse("default/stopped")
+          const entries = [...(yield* Stream.runCollect(journal.read(key, 0)))]
+          const epochs = entries.map((entry) => entry.epoch)
+          expect([...epochs].sort((a, b) => a - b)).toEqual(epochs)
+          expect(new Set(epochs).size).toBe(2)
+          expect((yield* journal.verify(key)).problems).toEqual([])
+          const keys = runners.witness().map((line) => line.key)
+          expect(new Set(keys).size).toBe(keys.length)
+        }).pipe(Effect.provide(clientOf(database)))
+      }),
+    60_000
+  )
+})

@@ -1,0 +1,74 @@
+/** Runners as OS processes on a real Postgres, with a witness outside of the system. */
+import { type ChildProcess, spawn } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect, Redacted, Schedule, type Scope } from "effect"
+import type { Line } from "../fixtures/ticker.ts"
+
+export interface RunnerProcess {
+  readonly pid: number
+  readonly kill: (signal: NodeJS.Signals) => void
+  /** Completes when the process has ended, with its exit code or signal. */
+  readonly ended: Effect.Effect<number | NodeJS.Signals>
+  readonly output: () => string
+}
+
+export interface Runners {
+  readonly start: (environment?: Record<string, string>) => Effect.Effect<RunnerProcess>
+  readonly witness: () => ReadonlyArray<Line>
+}
+
+const until = (child: ChildProcess, text: string, output: () => string): Effect.Effect<void> =>
+  Effect.async((resume) => {
+    const look = () => output().includes(text) && resume(Effect.void)
+    child.stdout!.on("data", look)
+    child.once("exit", (code) => resume(Effect.dieMessage(`the runner ended with ${code} before it was up:\n${output()}`)))
+    look()
+  })
+
+export const make = (database: Redacted.Redacted): Effect.Effect<Runners, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const directory = yield* Effect.acquireRelease(
+      Effect.sync(() => mkdtempSync(join(tmpdir(), "perdure-witness-"))),
+      (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
+    )
+    const log = join(directory, "witness.jsonl")
+    const children: Array<ChildProcess> = []
+    yield* Effect.addFinalizer(() => Effect.sync(() => children.forEach((child) => child.kill("SIGKILL"))))
+
+    return {
+      start: (environment = {}) =>
+        Effect.gen(function* () {
+          const child = spawn(process.execPath, ["--import", "tsx", "test/fixtures/runner.ts"], {
+            env: { ...process.env, PERDURE_DATABASE_URL: Redacted.value(database), WITNESS: log, ...environment },
+            stdio: ["ignore", "pipe", "pipe"]
+          })
+          children.push(child)
+          let output = ""
+          child.stdout.on("data", (data) => (output += data))
+          child.stderr.on("data", (data) => (output += data))
+          yield* until(child, "up\n", () => output)
+          return {
+            pid: child.pid!,
+            kill: (signal) => void child.kill(signal),
+            ended: Effect.async((resume) => {
+              const done = () => resume(Effect.succeed(child.exitCode ?? child.signalCode ?? -1))
+              if (child.exitCode !== null || child.signalCode !== null) done()
+              else child.once("exit", done)
+            }),
+            output: () => output
+          }
+        }),
+      witness: () => {
+        try {
+          return readFileSync(log, "utf8").trim().split("\n").map((line) => JSON.parse(line) as Line)
+        } catch {
+          return []
+        }
+      }
+    }
+  })
+
+/** How often a test looks at what another process has done. */
+export const often = Schedule.spaced("5 millis").pipe(Schedule.upTo("20 seconds"))
