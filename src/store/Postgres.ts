@@ -89,8 +89,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     guard,
     among: (column, values) => sql`${column} = ANY(${values}::text[])`,
     holds: (column, attributes) => sql`${column}::jsonb @> ${attributes}::jsonb`,
-    forUpdate: sql`FOR UPDATE`,
-    writing: (effect) => effect
+    forUpdate: sql`FOR UPDATE`
   })
   return Store.of({
     driver: "postgres",

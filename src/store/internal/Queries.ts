@@ -24,8 +24,6 @@ export interface Dialect {
   readonly guard: (
     operation: string
   ) => <A, R>(effect: Effect.Effect<A, SqlError, R>) => Effect.Effect<A, StoreUnavailable, R>
-  /** Around what writes. */
-  readonly writing: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
 
 const first = <A, B>(statement: Statement<A & object>, decode: (row: A) => B): Effect.Effect<B | null, SqlError> =>
@@ -34,11 +32,11 @@ const first = <A, B>(statement: Statement<A & object>, decode: (row: A) => B): E
 const all = <A, B>(statement: Statement<A & object>, decode: (row: A) => B): Effect.Effect<Array<B>, SqlError> =>
   Effect.map(statement, (rows) => rows.map(decode))
 
-export const make = ({ sql, now, among, holds, forUpdate, guard, writing }: Dialect) => {
+export const make = ({ sql, now, among, holds, forUpdate, guard }: Dialect) => {
   const write =
     (operation: string) =>
     (effect: Effect.Effect<unknown, SqlError>): Effect.Effect<void, StoreUnavailable> =>
-      Effect.asVoid(guard(operation)(writing(effect)))
+      Effect.asVoid(guard(operation)(effect))
 
   const journal = sql`SELECT seq, epoch, at, tag, command, payload, digest, chain FROM perdure_journal`
   const sessions = sql`SELECT namespace, session, shard, agent, agent_version, status, attributes, created_at, updated_at
@@ -159,12 +157,12 @@ export const make = ({ sql, now, among, holds, forUpdate, guard, writing }: Dial
       park,
       forget
     },
-    ...blobs({ sql, now, guard, writing }),
-    ...runners({ sql, now, guard, writing, among, forUpdate })
+    ...blobs({ sql, now, guard }),
+    ...runners({ sql, now, guard, among, forUpdate })
   }
 }
 
-const blobs = ({ sql, now, guard, writing }: Pick<Dialect, "sql" | "now" | "guard" | "writing">) => {
+const blobs = ({ sql, now, guard }: Pick<Dialect, "sql" | "now" | "guard">) => {
   // Putting again what is there only says that somebody is about to name it: `collect` leaves it alone for a while.
   const putChunk: Service["putChunk"] = (namespace, hash, content) =>
     Effect.gen(function* () {
@@ -175,7 +173,7 @@ const blobs = ({ sql, now, guard, writing }: Pick<Dialect, "sql" | "now" | "guar
       yield* sql`INSERT INTO perdure_chunks (namespace, hash, touched_at, content)
         VALUES (${namespace}, ${hash}, ${time}, ${content})
         ON CONFLICT (namespace, hash) DO UPDATE SET touched_at = excluded.touched_at`
-    }).pipe(writing, guard("putChunk"))
+    }).pipe(guard("putChunk"))
 
   const getChunk: Service["getChunk"] = (namespace, hash) =>
     guard("getChunk")(
@@ -197,7 +195,7 @@ const blobs = ({ sql, now, guard, writing }: Pick<Dialect, "sql" | "now" | "guar
           .map((chunk, i) => ({ namespace, hash, position: from + i, chunk }))
         yield* sql`INSERT INTO perdure_blob_chunks ${sql.insert(rows)} ON CONFLICT (namespace, hash, position) DO NOTHING`
       }
-    }).pipe(sql.withTransaction, writing, guard("putBlob"))
+    }).pipe(sql.withTransaction, guard("putBlob"))
 
   const getBlob: Service["getBlob"] = (namespace, hash) =>
     Effect.gen(function* () {
@@ -223,7 +221,7 @@ const blobs = ({ sql, now, guard, writing }: Pick<Dialect, "sql" | "now" | "guar
         AND NOT EXISTS (SELECT 1 FROM perdure_blob_chunks c
           WHERE c.namespace = perdure_chunks.namespace AND c.chunk = perdure_chunks.hash)`
       return gone.length
-    }).pipe(sql.withTransaction, writing, guard("collect"))
+    }).pipe(sql.withTransaction, guard("collect"))
 
   return { putChunk, getChunk, putBlob, getBlob, collect }
 }
@@ -231,7 +229,7 @@ const blobs = ({ sql, now, guard, writing }: Pick<Dialect, "sql" | "now" | "guar
 /** Rows of one INSERT: 4 parameters each, of 65,535 (Postgres) or 32,766 (SQLite). */
 const positions_max = 1000
 
-const runners = ({ sql, now, guard, writing, among, forUpdate }: Omit<Dialect, "holds">) => {
+const runners = ({ sql, now, guard, among, forUpdate }: Omit<Dialect, "holds">) => {
   // Leases are locked in the order of their shards, here as in append and acquire: nobody waits in a circle.
   const free = (owner: Fragment) =>
     sql`UPDATE perdure_leases SET address = NULL, incarnation = NULL
@@ -242,18 +240,17 @@ const runners = ({ sql, now, guard, writing, among, forUpdate }: Omit<Dialect, "
       const same = sql`address = ${escape(address)} AND incarnation = ${escape(incarnation)}`
       yield* free(same)
       yield* sql`DELETE FROM perdure_runners WHERE ${same}`
-    }).pipe(sql.withTransaction, writing, guard("unregister"))
+    }).pipe(sql.withTransaction, guard("unregister"))
 
   const heartbeat: Service["heartbeat"] = (address, incarnation) =>
     Effect.gen(function* () {
       const rows = yield* sql`UPDATE perdure_runners SET heartbeat_at = ${yield* now}
         WHERE address = ${escape(address)} AND incarnation = ${escape(incarnation)} RETURNING address`
       return rows.length > 0
-    }).pipe(writing, guard("heartbeat"))
+    }).pipe(guard("heartbeat"))
 
   const setHealth: Service["setHealth"] = (address, healthy) =>
     sql`UPDATE perdure_runners SET healthy = ${healthy ? 1 : 0} WHERE address = ${escape(address)}`.pipe(
-      writing,
       guard("setHealth"),
       Effect.asVoid
     )
@@ -273,7 +270,7 @@ const runners = ({ sql, now, guard, writing, among, forUpdate }: Omit<Dialect, "
         sql`address = ${escape(address)} AND incarnation = ${escape(incarnation)}`,
         ...(shards === undefined ? [] : [among(sql`shard`, shards)])
       ])
-    ).pipe(writing, guard("release"), Effect.asVoid)
+    ).pipe(guard("release"), Effect.asVoid)
 
   return { unregister, heartbeat, setHealth, owned, release }
 }

@@ -1,6 +1,6 @@
 /**
- * A SqlClient on `libsql`'s synchronous API, and the two things that a SqlClient cannot say: a transaction that is one
- * macrotask, and the settings of a durable connection.
+ * A SqlClient on `libsql`'s synchronous API, and the two things that a SqlClient cannot say: a synchronous
+ * transaction, and the settings of a durable connection.
  */
 import * as Reactivity from "@effect/experimental/Reactivity"
 import * as SqlClient from "@effect/sql/SqlClient"
@@ -10,8 +10,8 @@ import * as Statement from "@effect/sql/Statement"
 import { Effect, Scope, Stream } from "effect"
 import Database from "libsql"
 import { StoreUnavailable, StoreUnusable } from "../../domain/Errors.ts"
-import { macrotask } from "./macrotask.ts"
 import { codeOf, reasonOf } from "./SqliteFailure.ts"
+import { turn } from "./turn.ts"
 
 /** A row by column. Bytes are Buffers. */
 export type SqlRow = Readonly<Record<string, unknown>>
@@ -19,7 +19,7 @@ export type Run = (sql: string, params?: ReadonlyArray<unknown>) => ReadonlyArra
 
 export interface Sqlite {
   readonly client: SqlClient.SqlClient
-  /** Runs `f` between BEGIN IMMEDIATE and COMMIT: synchronous, one commit, one macrotask. What `f` throws rolls back. */
+  /** Runs `f` between BEGIN IMMEDIATE and COMMIT: synchronous, one commit, in a {@link turn} of its own. What `f` throws rolls back. */
   readonly transaction: <A>(f: (run: Run) => A) => Effect.Effect<A, SqlError>
   /** Verifies that commits are on disk when they return. */
   readonly verify: Effect.Effect<void, StoreUnusable>
@@ -126,22 +126,22 @@ const make = Effect.fnUntraced(function* (db: Database.Database, filename: strin
   }).pipe(Effect.provide(Reactivity.layer))
 
   const run: Run = (sql, params = []) => prepare(sql).all(params)
+  const commit = <A>(f: (run: Run) => A): A => {
+    run("BEGIN IMMEDIATE")
+    try {
+      const result = f(run)
+      run("COMMIT")
+      return result
+    } catch (cause) {
+      // Some errors (a full disk) have rolled back already.
+      if (db.inTransaction) run("ROLLBACK")
+      throw cause
+    }
+  }
+  // The turn comes first and the permit after it: the semaphore is not fair, and who held it while waiting would take it
+  // again before anybody else.
   const transaction: Sqlite["transaction"] = (f) =>
-    macrotask(() => {
-      run("BEGIN IMMEDIATE")
-      try {
-        const result = f(run)
-        run("COMMIT")
-        return result
-      } catch (cause) {
-        // Some errors (a full disk) have rolled back already.
-        if (db.inTransaction) run("ROLLBACK")
-        throw cause
-      }
-    }).pipe(
-      Effect.mapError((cause) => new SqlError({ cause, message: "Failed to commit" })),
-      semaphore.withPermits(1)
-    )
+    Effect.zipRight(turn, semaphore.withPermits(1)(attempt(() => commit(f))))
 
   return { client, transaction, verify: verifySynchronous(run, filename) } satisfies Sqlite
 })

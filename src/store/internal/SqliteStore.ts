@@ -8,11 +8,11 @@ import { Clock, Effect } from "effect"
 import type { Epoch, Shard } from "../../domain/Id.ts"
 import type { Group, Store, Written } from "../Store.ts"
 import { escape } from "./Escape.ts"
-import { macrotask } from "./macrotask.ts"
 import * as Queries from "./Queries.ts"
 import * as Rows from "./Rows.ts"
 import type { Run, Sqlite } from "./SqliteClient.ts"
 import * as SqliteFailure from "./SqliteFailure.ts"
+import { turn } from "./turn.ts"
 
 type Service = Store["Type"]
 
@@ -172,13 +172,12 @@ export const make = ({ client: sql, transaction }: Sqlite): Service => {
     ...Queries.make({
       sql,
       now,
-      guard,
+      guard: (operation) => (effect) => guard(operation)(Effect.zipRight(turn, effect)),
       among: (column, values) => sql`${column} IN (SELECT value FROM json_each(${JSON.stringify(values)}))`,
       holds: (column, attributes) => sql`NOT EXISTS (SELECT 1 FROM json_each(${attributes}) wanted WHERE NOT EXISTS
         (SELECT 1 FROM json_each(${column}) had WHERE had.key = wanted.key AND had.value = wanted.value))`,
       // One process, one connection: what a transaction reads is its own.
-      forUpdate: sql``,
-      writing: (effect) => Effect.zipRight(Effect.orDie(macrotask(() => undefined)), effect)
+      forUpdate: sql``
     })
   }
 }
