@@ -10,18 +10,20 @@ const migrationKey = 0
 
 /** Brings the database to this code's version, one process at a time. Refuses a newer one. */
 export const migrate = (sql: SqlClient.SqlClient, where: string) => {
+  const recorded = Effect.map(
+    sql<{ readonly version: string }>`SELECT coalesce(max(version), 0) AS version FROM perdure_migrations`,
+    ([row]) => Number(row!.version)
+  )
   const version = Effect.gen(function* () {
     const [ledger] = yield* sql<{ readonly there: boolean }>`
       SELECT to_regclass('perdure_migrations') IS NOT NULL AS there`
-    if (!ledger!.there) return 0
-    const [row] = yield* sql<{ readonly version: string }>`
-      SELECT coalesce(max(version), 0) AS version FROM perdure_migrations`
-    return Number(row!.version)
+    return ledger!.there ? yield* recorded : 0
   })
   const upgrade = Effect.gen(function* () {
     yield* sql`SELECT pg_advisory_xact_lock(${lockClass}, ${migrationKey})`
-    const before = yield* version
-    if (before === 0) yield* sql.unsafe(Schema.ledger.postgres)
+    // Not asked by `to_regclass`: what this session knew of the catalogue before it waited for the lock may be stale.
+    yield* sql.unsafe(Schema.ledger.postgres)
+    const before = yield* recorded
     for (const migration of Schema.migrations) {
       if (migration.version <= before) continue
       for (const statement of migration.postgres) yield* sql.unsafe(statement)
