@@ -230,6 +230,20 @@ describe.skipIf(!machines.some((machine) => machine.name === "namespace" && mach
   )
 })
 
+describe("the trees", () => {
+  it.live("the one that starts itself anew really does, or catching it would prove nothing", () =>
+    Effect.gen(function* () {
+      const marker = mark()
+      const processes = yield* Processes
+      const tree = trees.find((t) => t.script.includes("AGAIN"))!
+      yield* processes.start(shell(tree.script, { MARK: marker }))
+      // Twenty generations: each has a pid that none before it had.
+      const pids = new Set<number>()
+      while (pids.size < 40) for (const { pid } of yield* appeared(marker, 2)) pids.add(pid)
+    }).pipe(Effect.scoped, Effect.provide(Processes.layerWith({ backend: "watchdog" })))
+  )
+})
+
 describe("pid 1 of a namespace", () => {
   // The only order given is to exit: this test must do no harm where it fails.
   it("takes no orders where it is not pid 1, since they would reach every process of the machine", () => {

@@ -37,8 +37,8 @@ export const trees: ReadonlyArray<Tree> = [
   },
   {
     name: "a process that starts itself anew in ever new sessions",
-    script: `AGAIN='sleep 0.01; setsid sh -c "$AGAIN" & exit' setsid sh -c "sleep 0.01; setsid sh -c '\\$AGAIN' & exit" & sleep 1000`,
-    bearers: 2
+    script: `export AGAIN='sleep 0.01; setsid sh -c "$AGAIN" & exit'; setsid sh -c "$AGAIN" & sleep 1000`,
+    bearers: 3
   }
 ]
 
