@@ -71,6 +71,10 @@ const flaw = (collector: Collector, finish: Finish, empty: boolean): Failure | n
     return { class: "Overloaded", message: "the provider gave up in the middle of the answer" }
   }
   if (!empty) return null
+  // Its package drops the events of a refusal as well, and leaves a message without a word.
+  if (collector.provider === "openai" && collector.saidNothing) {
+    return { class: "Refused", message: "the model refused to answer" }
+  }
   return finish.reason === "length"
     ? {
         class: "InvalidRequest",

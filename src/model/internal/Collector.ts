@@ -170,6 +170,11 @@ export class Collector {
     return false
   }
 
+  /** Whether a message was begun, and no word of it came. */
+  get saidNothing(): boolean {
+    return this.#order.some((block) => block.type === "text") && this.text === ""
+  }
+
   /** Whether a tool was called that does not exist. */
   calledMissing(tools: Tools): boolean {
     for (const call of this.#calls.values()) if (call.complete && tools.missing(call.name) !== null) return true
