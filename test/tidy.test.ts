@@ -109,6 +109,9 @@ describe("code", () => {
 })
 
 describe("repository", () => {
+  rule("the lock works on every platform and with every registry", Rules.lockIsForEverybody, {
+    "package-lock.json": '{ "packages": { "node_modules/a": { "optionalDependencies": { "a-linux": "1" } } } }'
+  })
   rule("all tests run: none is skipped, none runs alone", Rules.testsAllRun, {
     "test/feed/A.test.ts": 'it.skip("later", () => {})'
   })

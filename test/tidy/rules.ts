@@ -403,3 +403,28 @@ export const roomsAreExported: Rule = (sources) => {
       .map((path) => `package.json exports ${path}, which is no room`)
   ]
 }
+
+interface Locked {
+  readonly packages: Readonly<
+    Record<string, { readonly resolved?: string; readonly optionalDependencies?: Readonly<Record<string, string>> }>
+  >
+}
+
+/**
+ * `npm ci` installs from the lock on every platform and from every registry. npm leaves entries out where the registry at
+ * hand did not have some platform's package, and then refuses the lock it wrote; and it writes that registry's address.
+ */
+export const lockIsForEverybody: Rule = (sources) => {
+  const file = sources.find((source) => source.path === "package-lock.json")
+  if (file === undefined) return []
+  const { packages } = JSON.parse(file.text) as Locked
+  const names = new Set(Object.keys(packages).map((path) => path.slice(path.lastIndexOf("node_modules/") + 13)))
+  return Object.entries(packages).flatMap(([path, { optionalDependencies = {}, resolved }]) => [
+    ...(resolved === undefined || resolved.startsWith("https://registry.npmjs.org/")
+      ? []
+      : [`package-lock.json takes ${path} from a registry of somebody's own`]),
+    ...Object.keys(optionalDependencies)
+      .filter((name) => !names.has(name))
+      .map((name) => `package-lock.json lacks ${name}: add its entry with version, os, cpu, libc and optional`)
+  ])
+}
