@@ -8,7 +8,7 @@ import { Journal } from "../../src/journal/index.ts"
 import { Sqlite } from "../../src/store/index.ts"
 import { Store } from "../../src/store/Store.ts"
 import * as Arbitraries from "../../src/testing/Arbitraries.ts"
-import { created, lease, namespace, noted, writer } from "../support/journal.ts"
+import { created, lease, namespace, noted, postgres, writer } from "../support/journal.ts"
 
 /** Small chunks: a short content has many. */
 const chunkBytes = 1024
@@ -249,4 +249,25 @@ describe("blobs", () => {
       expect((yield* Effect.flip(writer.end)).message).toMatch(/write it again from the beginning/)
     }).pipe(Effect.scoped, live(stumbling, 300))
   })
+
+  it.live("are the same on Postgres: content, text, claims, references", () =>
+    Effect.gen(function* () {
+      const blobs = yield* Blobs
+      const given = content(5000)
+      const { hash } = yield* blobs.put(namespace, Stream.fromIterable(pieces(given, 999)))
+      expect((yield* readAll(hash)).equals(given)).toBe(true)
+      expect(Buffer.from(yield* blobs.slice(namespace, hash, 1000, 3000)).equals(given.subarray(1000, 4000))).toBe(true)
+      const json = { text: "\u0000\ud800é".repeat(30_000), rows: Array.from({ length: 20_000 }, (_, i) => i) }
+      const claimed = yield* Claim.check(namespace, json)
+      const [epoch] = yield* lease()
+      yield* (yield* writer("a", epoch!)).append(created, noted(JSON.stringify(claimed)), {
+        _tag: "Noted",
+        kind: "test",
+        detail: claimed
+      })
+      expect(yield* blobs.collect(0)).toBe(1)
+      expect(yield* Claim.resolve(namespace, claimed)).toEqual(json)
+      expect((yield* Effect.flip(readAll(hash)))._tag).toBe("BlobMissing")
+    }).pipe(live(postgres))
+  )
 })

@@ -15,16 +15,17 @@ import {
   lease,
   namespace,
   noted,
+  postgres,
   shard,
   withFaults,
   writer
 } from "../support/journal.ts"
 
 const live =
-  (settings: Partial<JournalSettingsValues> = {}) =>
+  (settings: Partial<JournalSettingsValues> = {}, store: Layer.Layer<Store, unknown> = Sqlite.layerMemory) =>
   <A, E>(effect: Effect.Effect<A, E, Journal | Store | Faults>) =>
     effect.pipe(
-      Effect.provide(withFaults(Sqlite.layerMemory)),
+      Effect.provide(withFaults(store)),
       Effect.provide(JournalSettings.layer({ retryDelayMs: 0.1, retryDelayMaxMs: 1, ...settings })),
       Effect.orDie
     )
@@ -300,37 +301,47 @@ describe("group commit", () => {
   )
 })
 
+/** Sessions that append while the store fails as it is told. */
+const surviveFaults = (next: (operation: "append" | "read") => Fate) =>
+  Effect.gen(function* () {
+    const journal = yield* Journal
+    const faults = yield* Faults
+    const [epoch] = yield* lease()
+    faults.fate = next
+    const sessions = Array.from({ length: 6 }, (_, i) => `s${i}`)
+    yield* Effect.forEach(
+      sessions,
+      (session) =>
+        Effect.gen(function* () {
+          const w = yield* writer(session, epoch!)
+          for (let i = 0; i < 8; i++) yield* w.append(noted(i), accepted(`c-${i}`))
+        }),
+      { concurrency: "unbounded" }
+    )
+    faults.fate = () => "ok"
+    for (const session of sessions) {
+      const notes = (yield* notesOf(session)).filter((note) => note !== undefined)
+      expect(notes).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+      expect(yield* journal.verify(key(session))).toEqual({ entries: 16, redacted: 0, problems: [] })
+    }
+  })
+
+const fates = fc.infiniteStream(fc.constantFrom<Fate>("ok", "ok", "before", "after"))
+
 describe("lost acknowledgements", () => {
   it.live.prop(
     "lose nothing, double nothing and leave no gap, at any time (I1, I4)",
-    [fc.infiniteStream(fc.constantFrom<Fate>("ok", "ok", "before", "after")), fc.boolean()],
+    [fates, fc.boolean()],
     ([fates, readsFail]) =>
-      Effect.gen(function* () {
-        const journal = yield* Journal
-        const faults = yield* Faults
-        const [epoch] = yield* lease()
-        faults.fate = (operation) => {
-          if (operation === "read" && !readsFail) return "ok"
-          return fates.next().value
-        }
-        const sessions = Array.from({ length: 6 }, (_, i) => `s${i}`)
-        yield* Effect.forEach(
-          sessions,
-          (session) =>
-            Effect.gen(function* () {
-              const w = yield* writer(session, epoch!)
-              for (let i = 0; i < 8; i++) yield* w.append(noted(i), accepted(`c-${i}`))
-            }),
-          { concurrency: "unbounded" }
-        )
-        faults.fate = () => "ok"
-        for (const session of sessions) {
-          const notes = (yield* notesOf(session)).filter((note) => note !== undefined)
-          expect(notes).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
-          expect(yield* journal.verify(key(session))).toEqual({ entries: 16, redacted: 0, problems: [] })
-        }
-      }).pipe(live()),
-    { fastCheck: { numRuns: 40 } }
+      surviveFaults((operation) => (operation === "read" && !readsFail ? "ok" : fates.next().value)).pipe(live()),
+    { fastCheck: { numRuns: 30 } }
+  )
+
+  it.live.prop(
+    "do neither on Postgres",
+    [fates],
+    ([fates]) => surviveFaults(() => fates.next().value).pipe(live({}, postgres)),
+    { fastCheck: { numRuns: 3 } }
   )
 
   it.live("do not make a writer believe that another's entry is its own (I3)", () =>

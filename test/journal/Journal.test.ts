@@ -15,6 +15,7 @@ import {
   lease,
   namespace,
   noted,
+  postgres,
   shard,
   withFaults,
   writer
@@ -29,7 +30,7 @@ const suite = (name: string, store: Layer.Layer<Store, unknown>) => {
     effect.pipe(Effect.provide(withFaults(store)), Effect.orDie)
 
   describe(`the journal on ${name}`, () => {
-    it.effect("reads back a history that was appended, in order, with a chain that verifies (I4)", () =>
+    it.live("reads back a history that was appended, in order, with a chain that verifies (I4)", () =>
       Effect.gen(function* () {
         const journal = yield* Journal
         const [epoch] = yield* lease()
@@ -48,7 +49,7 @@ const suite = (name: string, store: Layer.Layer<Store, unknown>) => {
       }).pipe(live)
     )
 
-    it.effect("returns the entries in their places, as a reader will see them", () =>
+    it.live("returns the entries in their places, as a reader will see them", () =>
       Effect.gen(function* () {
         const journal = yield* Journal
         const [epoch] = yield* lease()
@@ -59,7 +60,7 @@ const suite = (name: string, store: Layer.Layer<Store, unknown>) => {
       }).pipe(live)
     )
 
-    it.effect("is empty for a session that is not there", () =>
+    it.live("is empty for a session that is not there", () =>
       Effect.gen(function* () {
         const journal = yield* Journal
         expect(yield* journal.page(key("none"), 0, 10)).toEqual([])
@@ -70,7 +71,7 @@ const suite = (name: string, store: Layer.Layer<Store, unknown>) => {
       }).pipe(live)
     )
 
-    it.effect("finds a command by its id, and takes it once in a session (I1)", () =>
+    it.live("finds a command by its id, and takes it once in a session (I1)", () =>
       Effect.gen(function* () {
         const journal = yield* Journal
         const [epoch] = yield* lease()
@@ -86,7 +87,7 @@ const suite = (name: string, store: Layer.Layer<Store, unknown>) => {
       }).pipe(live)
     )
 
-    it.effect("refuses a stale epoch (I3), and a head that is not the session's (I4)", () =>
+    it.live("refuses a stale epoch (I3), and a head that is not the session's (I4)", () =>
       Effect.gen(function* () {
         const [first] = yield* lease()
         const w = yield* writer("a", first!)
@@ -101,7 +102,7 @@ const suite = (name: string, store: Layer.Layer<Store, unknown>) => {
       }).pipe(live)
     )
 
-    it.effect("keeps the columns that can be searched: status, timers, blobs", () =>
+    it.live("keeps the columns that can be searched: status, timers, blobs", () =>
       Effect.gen(function* () {
         const journal = yield* Journal
         const { commits } = yield* Faults
@@ -140,7 +141,7 @@ const suite = (name: string, store: Layer.Layer<Store, unknown>) => {
       }).pipe(live)
     )
 
-    it.effect("gives a snapshot to the code that wrote it, for the session that it was folded from", () =>
+    it.live("gives a snapshot to the code that wrote it, for the session that it was folded from", () =>
       Effect.gen(function* () {
         const journal = yield* Journal
         const [epoch] = yield* lease()
@@ -164,7 +165,7 @@ const suite = (name: string, store: Layer.Layer<Store, unknown>) => {
       }).pipe(live)
     )
 
-    it.effect("gives what precedes an unreadable entry, then says which one and why (I13)", () =>
+    it.live("gives what precedes an unreadable entry, then says which one and why (I13)", () =>
       Effect.gen(function* () {
         const journal = yield* Journal
         const store = yield* Store
@@ -193,6 +194,7 @@ const suite = (name: string, store: Layer.Layer<Store, unknown>) => {
 }
 
 suite("sqlite", Sqlite.layerMemory)
+suite("postgres", postgres)
 
 describe("the audit chain", () => {
   const history = Effect.gen(function* () {

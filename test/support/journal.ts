@@ -4,7 +4,9 @@ import type { Entry } from "../../src/domain/Entry.ts"
 import { StoreUnavailable } from "../../src/domain/Errors.ts"
 import { AgentName, CommandId, type Epoch, Namespace, SessionId, SessionKey, Shard } from "../../src/domain/Id.ts"
 import { type Append, type Head, Journal } from "../../src/journal/index.ts"
+import * as Postgres from "../../src/store/Postgres.ts"
 import { type Group, Store } from "../../src/store/Store.ts"
+import * as Server from "./Postgres.ts"
 
 export const namespace = Namespace.make("tests")
 export const key = (session: string) => SessionKey.make({ namespace, session: SessionId.make(session) })
@@ -108,3 +110,8 @@ export const writer = (session: string, epoch: Epoch, options: { shard?: Shard; 
 
 export const withFaults = <E>(store: Layer.Layer<Store, E>) =>
   Journal.layer.pipe(Layer.provideMerge(faulty), Layer.provide(store))
+
+/** A Postgres store in a database of its own. */
+export const postgres: Layer.Layer<Store, unknown> = Layer.unwrapScoped(
+  Effect.map(Server.database, (url) => Postgres.layer({ url }))
+)
