@@ -102,6 +102,13 @@ const request = {
   headers: {}
 }
 
+/** "7 seconds" is a duration; "7" or a date is what the header says. */
+const header = (retryAfter: Duration.DurationInput | string): string =>
+  Duration.decodeUnknown(retryAfter).pipe(
+    Option.map((duration) => String(Duration.toSeconds(duration))),
+    Option.getOrElse(() => String(retryAfter))
+  )
+
 const response = (status: number, code: string, message: string, retryAfter: Fails["retryAfter"]) =>
   new AiError.HttpResponseError({
     ...at,
@@ -109,12 +116,7 @@ const response = (status: number, code: string, message: string, retryAfter: Fai
     reason: "StatusCode",
     response: {
       status,
-      headers:
-        retryAfter === undefined
-          ? {}
-          : {
-              "retry-after": typeof retryAfter === "string" ? retryAfter : String(Duration.toSeconds(retryAfter))
-            }
+      headers: retryAfter === undefined ? {} : { "retry-after": header(retryAfter) }
     },
     body: JSON.stringify({ error: { type: code, message } })
   })
