@@ -10,9 +10,8 @@
  * })
  * ```
  */
-import type { LanguageModel, Tool } from "@effect/ai"
-import { Toolkit } from "@effect/ai"
-import type { Duration } from "effect"
+import { LanguageModel, type Tool, Toolkit } from "@effect/ai"
+import type { Context, Duration } from "effect"
 import type { Blobs } from "../blob/index.ts"
 import { AgentName } from "../domain/Id.ts"
 import type { Processes } from "../process/index.ts"
@@ -32,6 +31,16 @@ export interface Agent<out Name extends string, out R> {
   readonly _R?: () => R
   /** @internal What runs its sessions. */
   readonly behaviour: Behaviour<Conversation.Conversation, R | Provided>
+  /** @internal Its needs by name, for whoever builds it from a layer whose type is not known. */
+  readonly needs: ReadonlyArray<Need>
+}
+
+/** A service that an agent needs. */
+export interface Need {
+  /** For people: `a language model`, `a handler of the tool "search"`. */
+  readonly what: string
+  /** The key of its tag. */
+  readonly key: string
 }
 
 export type Any = Agent<string, any>
@@ -41,6 +50,19 @@ export type Provided = ToolContext | Processes | Blobs
 
 /** The services that a runner of these agents must be given. */
 export type Requirements<A extends Any> = A extends Agent<string, infer R> ? R : never
+
+/** Whether a value is an agent, whichever copy of this package made it. */
+export const isAgent = (value: unknown): value is Any =>
+  typeof value === "object" &&
+  value !== null &&
+  "name" in value &&
+  typeof value.name === "string" &&
+  "behaviour" in value &&
+  typeof (value.behaviour as { readonly decide?: unknown } | null)?.decide === "function"
+
+/** What an agent needs and this context does not have: checked by types where there are any, here where there are none. */
+export const missing = (agent: Any, context: Context.Context<never>): ReadonlyArray<string> =>
+  agent.needs.filter(({ key }) => !context.unsafeMap.has(key)).map(({ what }) => what)
 
 export interface Options<Tools extends Record<string, Tool.Any>> {
   /** `"1"` unless told. */
@@ -69,9 +91,7 @@ export const make = <const Name extends string, Tools extends Record<string, Too
   options: Options<Tools> = {}
 ): Agent<
   Name,
-  | LanguageModel.LanguageModel
-  | Tool.HandlersFor<Tools>
-  | Exclude<Tool.Requirements<Tools[keyof Tools]>, Provided>
+  LanguageModel.LanguageModel | Tool.HandlersFor<Tools> | Exclude<Tool.Requirements<Tools[keyof Tools]>, Provided>
 > => {
   const toolkit: Toolkit.Any = options.toolkit ?? Toolkit.empty
   const limits = Limits.resolve(options.budget)
@@ -95,8 +115,11 @@ export const make = <const Name extends string, Tools extends Record<string, Too
     decide: Conversation.decide((tool) => repeatable.get(tool) ?? "never"),
     perform: (step, state, context) =>
       step.kind === "model" ? performModel(step, state, context) : performTool(step, context),
-    policy: (attempted) =>
-      attempted.kind === "model" ? Policy.modelDefault(attempted) : Policy.toolDefault(attempted)
+    policy: (attempted) => (attempted.kind === "model" ? Policy.modelDefault(attempted) : Policy.toolDefault(attempted))
   }
-  return { name, version: behaviour.version, behaviour }
+  const needs: ReadonlyArray<Need> = [
+    { what: "a language model", key: LanguageModel.LanguageModel.key },
+    ...Object.values(toolkit.tools).map((tool) => ({ what: `a handler of the tool "${tool.name}"`, key: tool.id }))
+  ]
+  return { name, version: behaviour.version, behaviour, needs }
 }
