@@ -1,0 +1,248 @@
+import { PgClient } from "@effect/sql-pg"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Exit, Fiber, Layer, Logger, LogLevel, Redacted, Scope } from "effect"
+import { inspect } from "node:util"
+import { StoreUnavailable, StoreUnusable } from "../../src/domain/Errors.ts"
+import { Postgres, Store } from "../../src/store/index.ts"
+import * as TestPostgres from "../support/Postgres.ts"
+import { hold, kill } from "./hold.ts"
+import { group, row, session, shard, unique } from "./rows.ts"
+
+const quiet = Logger.minimumLogLevel(LogLevel.Error)
+
+/** A process's worth of store: connections, presence and all. */
+const open = (url: Redacted.Redacted) =>
+  Effect.map(
+    Layer.build(Layer.merge(Postgres.layer({ url }), quiet)),
+    (context) => context.unsafeMap.get(Store.key) as Store["Type"]
+  )
+
+const client = (url: Redacted.Redacted) =>
+  Effect.map(
+    Layer.build(PgClient.layer({ url })),
+    (context) => context.unsafeMap.get(PgClient.PgClient.key) as PgClient.PgClient
+  )
+
+const patient_ms = 60_000
+
+const owned = Effect.fnUntraced(function* (store: Store["Type"]) {
+  const at = unique()
+  yield* store.register({ address: at.address, incarnation: "one", info: "", healthy: true })
+  yield* store.acquire(at.address, "one", [at.shard, at.other], patient_ms)
+  return at
+})
+
+const presences = (sql: PgClient.PgClient) =>
+  sql<{ readonly pid: number }>`SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`
+
+describe("a Postgres database", () => {
+  it.scopedLive("that is empty is migrated once, by eight runners that start together", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const stores = yield* Effect.forEach([1, 2, 3, 4, 5, 6, 7, 8], () => open(url), { concurrency: "unbounded" })
+      const sql = yield* client(url)
+      expect(yield* sql`SELECT version::int, name FROM perdure_migrations`).toEqual([{ version: 1, name: "initial" }])
+      for (const store of stores) expect(yield* store.sessions({})).toEqual([])
+    })
+  )
+
+  it.scopedLive("that a newer version wrote is refused: both versions are named", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const sql = yield* client(url)
+      yield* Effect.scoped(open(url))
+      yield* sql`INSERT INTO perdure_migrations (version, name) VALUES (99, 'from the future')`
+      const error = yield* Effect.flip(Effect.scoped(open(url)))
+      expect(error).toBeInstanceOf(StoreUnusable)
+      expect(error.message).toMatch(/version 99.*up to 1.*Upgrade/s)
+    })
+  )
+
+  it.scopedLive("that cannot be reached is named with a remedy and without a secret", () =>
+    Effect.gen(function* () {
+      const good = Redacted.value(yield* TestPostgres.database)
+      const refused = (change: (url: URL) => void) =>
+        Effect.gen(function* () {
+          const url = new URL(good)
+          url.password = "canary-password"
+          change(url)
+          const error = yield* Effect.flip(Effect.scoped(open(Redacted.make(url.toString()))))
+          expect(inspect(error, { depth: 10 })).not.toContain("canary")
+          expect(JSON.stringify(error)).not.toContain("canary")
+          return error
+        })
+      const password = yield* refused(() => undefined)
+      expect(password).toBeInstanceOf(StoreUnavailable)
+      expect(password.message).toContain("password is wrong")
+      const port = yield* refused((url) => {
+        url.port = "1"
+      })
+      expect(port.message).toMatch(/127.0.0.1:1.*nothing listens there/)
+      const database = yield* refused((url) => {
+        url.password = new URL(good).password
+        url.pathname = "/nowhere"
+      })
+      expect(database.message).toMatch(/nowhere.*does not exist/)
+      const host = yield* refused((url) => {
+        url.hostname = "nowhere.invalid"
+      })
+      expect(host.message).toMatch(/nowhere.invalid.*(not known|resolved)/)
+      const text = yield* Effect.flip(Effect.scoped(open(Redacted.make("canary-not-a-url"))))
+      expect(text).toBeInstanceOf(StoreUnusable)
+      expect(text.message).not.toContain("canary")
+    })
+  )
+
+  it.scopedLive("that is full fails an append with a remedy, shows no row, and goes on when there is room", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const store = yield* open(url)
+      const sql = yield* client(url)
+      const at = yield* owned(store)
+      yield* sql.unsafe(`CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE EXCEPTION 'could not extend file: canary %', NEW.tag USING ERRCODE = '53100'; END $$`)
+      yield* sql.unsafe(
+        "CREATE TRIGGER disk_full BEFORE INSERT ON perdure_journal FOR EACH ROW EXECUTE FUNCTION full_disk()"
+      )
+      const rows = [row(1, { tag: "canary" })]
+      const error = yield* Effect.flip(store.append([group(at, "s", 1, rows)]))
+      expect(error).toMatchObject({ _tag: "StoreUnavailable", operation: "append" })
+      expect(error.reason).toContain("disk of Postgres is full")
+      expect(inspect(error, { depth: 10 })).not.toContain("canary")
+      yield* sql.unsafe("DROP TRIGGER disk_full ON perdure_journal")
+      expect(yield* store.append([group(at, "s", 1, rows)])).toEqual(["written"])
+    })
+  )
+})
+
+describe("runners on Postgres", () => {
+  it.scopedLive("a takeover waits for the append in flight, and the appends after it are fenced (I3)", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const [store, rival, sql] = [yield* open(url), yield* open(url), yield* client(url)]
+      const at = yield* owned(store)
+      const next = unique()
+      yield* rival.register({ address: next.address, incarnation: "n", info: "", healthy: true })
+      // An append that takes long: its statement holds the lease, its commit does not come.
+      const scope = yield* Scope.make()
+      const slow = yield* Scope.extend(sql.reserve, scope)
+      const run = (text: string) => slow.executeUnprepared(text, [], undefined)
+      yield* run("BEGIN")
+      yield* run(`SELECT 1 FROM perdure_leases WHERE shard = '${at.shard}' FOR SHARE`)
+      yield* store.unregister(at.address, "none")
+      const taking = yield* Effect.fork(rival.acquire(next.address, "n", [at.shard], -patient_ms))
+      yield* Effect.repeat(sql`SELECT 1 FROM pg_locks WHERE NOT granted`, { until: (rows) => rows.length > 0 })
+      expect(yield* Fiber.poll(taking)).toMatchObject({ _tag: "None" })
+      yield* run("COMMIT")
+      yield* Scope.close(scope, Exit.void)
+      expect(yield* Fiber.join(taking)).toEqual([{ shard: at.shard, epoch: 2 }])
+      expect(yield* store.append([group(at, "s", 1, [row(1)])])).toEqual(["fenced"])
+      expect(yield* store.heartbeat(at.address, "one")).toBe(false)
+    })
+  )
+
+  it.scopedLive("appends of many shards and takeovers of the same ones do not deadlock", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const [store, rival] = [yield* open(url), yield* open(url)]
+      const at = unique()
+      const shards = Array.from({ length: 30 }, (_, i) => shard(`many:${(i * 7) % 30}`))
+      const take = (store: Store["Type"], incarnation: string) =>
+        Effect.zipRight(
+          store.register({ address: at.address, incarnation, info: "", healthy: true }),
+          store.acquire(at.address, incarnation, shards.toReversed(), patient_ms)
+        )
+      yield* take(store, "0")
+      const writer = yield* Effect.forEach(
+        Array.from({ length: 60 }, (_, i) => i),
+        (i) => store.append(shards.map((shard) => group({ ...at, shard }, `s-${i}-${shard}`, i, [row(1)]))),
+        { discard: true }
+      ).pipe(Effect.fork)
+      for (let i = 1; i <= 15; i++) {
+        yield* take(rival, String(i))
+        yield* rival.release(at.address, String(i))
+      }
+      yield* Fiber.join(writer)
+    })
+  )
+
+  it.scopedLive("a runner that was killed loses its shards at once, long before it would expire", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const store = yield* open(url)
+      const next = unique()
+      yield* store.register({ address: next.address, incarnation: "n", info: "", healthy: true })
+      const child = yield* hold("postgres", Redacted.value(url))
+      const wanted = [shard("shard:held")]
+      expect(yield* store.acquire(next.address, "n", wanted, patient_ms)).toEqual([])
+      expect((yield* store.runners(patient_ms)).map((runner) => runner.address).toSorted()).toEqual(
+        ["held:1", next.address].toSorted()
+      )
+      yield* kill(child)
+      const taken = yield* Effect.repeat(store.acquire(next.address, "n", wanted, patient_ms), {
+        until: (taken) => taken.length > 0
+      }).pipe(Effect.timeout("5 seconds"))
+      expect(taken).toEqual([{ shard: "shard:held", epoch: 2 }])
+      expect((yield* store.runners(patient_ms)).map((runner) => runner.address)).toEqual([next.address])
+    })
+  )
+
+  it.scopedLive("a runner whose presence connection is ended takes it again and keeps its shards", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const [store, rival, sql] = [yield* open(url), yield* open(url), yield* client(url)]
+      const at = yield* owned(store)
+      const [before] = yield* presences(sql)
+      const next = unique()
+      yield* rival.register({ address: next.address, incarnation: "n", info: "", healthy: true })
+      yield* sql`SELECT pg_terminate_backend(${before!.pid})`
+      for (let i = 0; i < 20; i++) {
+        expect(yield* rival.acquire(next.address, "n", [at.shard], patient_ms)).toEqual([])
+        expect((yield* rival.runners(patient_ms)).length).toBe(2)
+      }
+      yield* Effect.repeat(presences(sql), {
+        until: (rows) => rows.length === 2 && rows.every((row) => row.pid !== before!.pid)
+      })
+      expect(yield* store.heartbeat(at.address, "one")).toBe(true)
+      expect(yield* store.append([group(at, "s", 1, [row(1)])])).toEqual(["written"])
+    })
+  )
+
+  it.scopedLive("a store that is closed is absent, though its process lives", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const store = yield* open(url)
+      const next = unique()
+      yield* store.register({ address: next.address, incarnation: "n", info: "", healthy: true })
+      const at = yield* Effect.scoped(Effect.flatMap(open(url), owned))
+      const taken = yield* store.acquire(next.address, "n", [at.shard], patient_ms)
+      expect(taken).toEqual([{ shard: at.shard, epoch: 2 }])
+    })
+  )
+
+  it.scopedLive("all runners survive a crash of Postgres and keep their shards", () =>
+    Effect.gen(function* () {
+      // A server of its own, because it is crashed.
+      const server = yield* Effect.acquireRelease(Effect.promise(TestPostgres.start), (server) =>
+        Effect.promise(server.stop)
+      )
+      const url = yield* TestPostgres.databaseOn(server.url)
+      const [store, rival] = [yield* open(url), yield* open(url)]
+      const at = yield* owned(store)
+      const next = yield* owned(rival)
+      expect(yield* store.append([group(at, "s", 1, [row(1)])])).toEqual(["written"])
+      yield* Effect.promise(() => server.restart("immediate"))
+      // Either may meet its dead connections once.
+      const patiently = <A>(effect: Effect.Effect<A, StoreUnavailable>) => Effect.retry(effect, { times: 20 })
+      expect(yield* patiently(rival.acquire(next.address, "one", [at.shard], patient_ms))).toEqual([])
+      expect(yield* patiently(store.acquire(at.address, "one", [next.shard], patient_ms))).toEqual([])
+      const sql = yield* client(url)
+      yield* Effect.repeat(presences(sql), { until: (rows) => rows.length === 2 })
+      expect(yield* patiently(store.heartbeat(at.address, "one"))).toBe(true)
+      expect(yield* patiently(rival.heartbeat(next.address, "one"))).toBe(true)
+      expect(yield* patiently(store.append([group(at, "s", 1, [row(2)])]))).toEqual(["written"])
+      expect((yield* store.read(at.namespace, session("s"), 0, 10)).map((row): number => row.seq)).toEqual([1, 2])
+    })
+  )
+})
