@@ -119,7 +119,9 @@ export const AttemptFailed = Schema.TaggedStruct("AttemptFailed", {
   retryAt: Millis,
   nextInput: NextInput,
   /** What the failed attempt had produced; the next one goes on from it where `nextInput` is `continue`. */
-  partial: Schema.optional(Json)
+  partial: Schema.optional(Json),
+  /** What it used before it failed. */
+  usage: Schema.optional(Usage)
 })
 export type AttemptFailed = typeof AttemptFailed.Type
 

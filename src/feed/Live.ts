@@ -62,6 +62,14 @@ export class Live {
     this.steps.set(step, channels)
   }
 
+  /**
+   * A next attempt goes on from the text so far: all else that was live is void. The journal's partial is that very text.
+   */
+  goOn(step: StepId): void {
+    const channels = this.steps.get(step)
+    if (channels !== undefined) this.steps.set(step, { text: channels.text, reasoning: new Growing(), progress: new Growing() })
+  }
+
   has(step: StepId): boolean {
     return this.steps.has(step)
   }

@@ -32,9 +32,9 @@ export const layer: Layer.Layer<never, never, Acquired | Leaving | Alarms | Stor
 
     const recover = (shards: ReadonlyArray<Shard>) =>
       Effect.gen(function* () {
-        for (const { due, namespace, session, timer } of yield* store.timers(shards)) {
+        for (const { due, namespace, session, shard, timer } of yield* store.timers(shards)) {
           const key = SessionKey.make({ namespace, session })
-          alarms.set(key, shards[0]!, timer, due)
+          alarms.set(key, shard, timer, due)
         }
         const unfinished = yield* store.unfinished(shards)
         yield* Effect.forEach(unfinished, (one) => wake(SessionKey.make(one)), { concurrency, discard: true })

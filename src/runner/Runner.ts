@@ -9,7 +9,7 @@
  */
 import type { Sharding } from "@effect/cluster"
 import type { SocketServer } from "@effect/platform"
-import { type ConfigError, Context, Effect, Layer } from "effect"
+import { type ConfigError, type Context, Effect, Layer, type Redacted } from "effect"
 import type { Agent } from "../agent/index.ts"
 import { Blobs } from "../blob/index.ts"
 import { Client, Transport } from "../client/index.ts"
@@ -107,6 +107,17 @@ export const layerLocal = (
     Layer.provide(Door.layerTransport(options.directory ?? Sqlite.defaults.directory)),
     Layer.provideMerge(Layer.mergeAll(Journal.layer, Blobs.layer)),
     Layer.provideMerge(Sqlite.layerReader(options.directory === undefined ? {} : { directory: options.directory }))
+  )
+
+/**
+ * Reads what is in a store, without a runner: a directory (also while a process works on it), or a database. Nothing
+ * is written; no session wakes.
+ */
+export const layerReader = (
+  from: { readonly directory: string } | { readonly url: Redacted.Redacted }
+): Layer.Layer<Store | Journal | Blobs, StoreUnusable | StoreUnavailable> =>
+  Layer.mergeAll(Journal.layer, Blobs.layer).pipe(
+    Layer.provideMerge("url" in from ? Postgres.layer({ url: from.url, maxConnections: 2 }) : Sqlite.layerReader(from))
   )
 
 /**

@@ -18,10 +18,13 @@ import type { CommandId, Epoch, SessionKey, Shard, StepId } from "../domain/Id.t
 import type { Json } from "../domain/Json.ts"
 import { Feed, Live } from "../feed/index.ts"
 import { type Head, Journal } from "../journal/index.ts"
+import { Spans } from "../telemetry/index.ts"
 import { Alarms } from "./Alarms.ts"
 import { decide, recover, refuse } from "./Decide.ts"
 import { type AttemptExit, entryOf, idempotencyKey, settle } from "./internal/attempt.ts"
 import { infoOf } from "./internal/info.ts"
+import { measure } from "./internal/measure.ts"
+import * as TurnSpan from "./internal/turnSpan.ts"
 import { fingerprint, type Loaded } from "./internal/load.ts"
 import type { Ack, PullReply, PullRequest, Refused, Unavailable } from "./Protocol.ts"
 import { SessionSettings } from "./Settings.ts"
@@ -108,6 +111,8 @@ export const make = (
     /** Nothing is journaled any more. */
     let closed = false
     const live = new Live()
+    const traced = yield* Spans.enabled
+    let turnSpan = TurnSpan.none
     const running = new Map<StepId, { readonly kind: OpenStep["kind"]; readonly fiber: Fiber.RuntimeFiber<void> }>()
     const accepted = new Map<CommandId, { readonly seq: number; readonly command: string }>()
     let forgot = loaded.state.seq > 0
@@ -162,11 +167,11 @@ export const make = (
           if (step.dueAt > now) yield* Effect.sleep(step.dueAt - now)
           startedAt = Math.max(now, step.dueAt)
           yield* restoreLive(step)
-          return yield* behaviour.perform(step, state.behaviour, contextOf(step))
+          return yield* turnSpan.within(behaviour.perform(step, state.behaviour, contextOf(step)))
         }).pipe(
           restore,
           Effect.exit,
-          Effect.flatMap((exit) => settle(key, exit)),
+          Effect.flatMap((exit) => settle(key, step.kind, exit)),
           Effect.flatMap((exit) =>
             closed ? Effect.void : Effect.asVoid(inbox.offer({ _tag: "Ended", step, startedAt, exit }))
           )
@@ -286,6 +291,12 @@ export const make = (
 
     // --- The loop ---
 
+    const openSpan = () => {
+      if (!traced || state.turn === null) return
+      const { agent, agentVersion: version } = state
+      turnSpan = TurnSpan.open(runtime, { ...key, agent, version, turn: state.turn.turn, epoch })
+    }
+
     /** Entries are on disk: all that depends on it changes at once. */
     const committed = (draft: Draft, next: Head) => {
       state = draft.state
@@ -293,12 +304,20 @@ export const make = (
       for (const entry of draft.entries) {
         switch (entry._tag) {
           case "AttemptFailed":
-            if (entry.nextInput !== "continue") live.begin(entry.step, { text: "", reasoning: "" })
+            if (entry.nextInput === "continue") live.goOn(entry.step)
+            else live.begin(entry.step, { text: "", reasoning: "" })
             break
           case "StepSucceeded":
           case "StepFailed":
           case "StepInDoubt":
             live.end(entry.step)
+            break
+          case "TurnStarted":
+            openSpan()
+            break
+          case "TurnEnded":
+            turnSpan.end(entry.outcome._tag)
+            turnSpan = TurnSpan.none
             break
           case "TimerSet":
             alarms.set(key, shard, entry.timer, entry.due)
@@ -362,7 +381,9 @@ export const make = (
             entries: draft.entries,
             info: infoOf(state, draft.state, draft.entries)
           })
+          const before = state
           committed(draft, appended.head)
+          yield* measure(before, draft.entries, draft.now)
           snapshot(draft.entries.length, appended.bytes)
         }
         for (const then of after) then(state.seq)
@@ -408,6 +429,7 @@ export const make = (
         }
         closed = true
         changed()
+        turnSpan.end("Left")
         yield* Fiber.interruptAll([...running.values()].map((one) => one.fiber))
       })
     )
@@ -443,6 +465,7 @@ export const make = (
         return Effect.succeed({ seq: head.seq, ended: state.ended !== null, live: found })
       })
 
+    openSpan()
     yield* inbox.offer({ _tag: "Wake" })
 
     return {

@@ -132,7 +132,7 @@ const handlers = Effect.gen(function* () {
         return yield* new Errors.MessageTooLarge({ bytes, limit: settings.messageBytes })
       }
       const actor = yield* existing
-      const claimed = (yield* Claim.check(key.namespace, command as unknown as Json)) as unknown as Command
+      const claimed = (yield* Claim.check(key.namespace, command as unknown as Json, { textsOnly: true })) as unknown as Command
       if (!actor.knows(id)) {
         const before = yield* journal
           .accepted(key, id)

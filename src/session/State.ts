@@ -96,19 +96,19 @@ const without = <V>(record: Readonly<Record<string, V>>, key: string): Readonly<
   return rest
 }
 
+const used = <S>(state: SessionState<S>, usage: Usage.Usage | undefined): Partial<SessionState<S>> =>
+  usage === undefined
+    ? {}
+    : {
+        usage: Usage.add(state.usage, usage),
+        turn: state.turn && { ...state.turn, usage: Usage.add(state.turn.usage, usage) }
+      }
+
 const closeStep = <S>(
   state: SessionState<S>,
   step: StepId,
   usage: Usage.Usage | undefined
-): Partial<SessionState<S>> => ({
-  open: without(state.open, step),
-  ...(usage === undefined
-    ? undefined
-    : {
-        usage: Usage.add(state.usage, usage),
-        turn: state.turn && { ...state.turn, usage: Usage.add(state.turn.usage, usage) }
-      })
-})
+): Partial<SessionState<S>> => ({ open: without(state.open, step), ...used(state, usage) })
 
 const openStep = (entry: StepIntended, at: number): OpenStep => ({
   step: entry.step,
@@ -189,6 +189,7 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
       return step === undefined
         ? {}
         : {
+            ...used(state, entry.usage),
             open: {
               ...state.open,
               [entry.step]: {

@@ -88,6 +88,7 @@ export interface Snapshot {
 export interface Timer {
   readonly namespace: Namespace
   readonly session: SessionId
+  readonly shard: Shard
   readonly timer: TimerId
   /** Milliseconds since the epoch. */
   readonly due: number

@@ -34,11 +34,13 @@ describe("two runners on one Postgres", () => {
           const session = yield* Client.session(Ticker, "moved")
           const accepted = yield* session.send("120 30 tick")
           yield* seen(runners, (lines) => lines.length >= 60)
-          const host = [one, two].find((runner) => runner.pid === runners.witness()[0]!.pid)!
+          const host = [one, two].find((runner) => runner.pid === runners.witness().at(-1)!.pid)!
+          const before = runners.witness().length
           const killedAt = Date.now()
           host.kill("SIGKILL")
-          yield* seen(runners, (lines) => lines.some((line) => line.pid !== host.pid))
-          const first = runners.witness().find((line) => line.pid !== host.pid)!
+          const moved = (lines: ReturnType<typeof runners.witness>) => lines.slice(before).find((line) => line.pid !== host.pid)
+          yield* seen(runners, (lines) => moved(lines) !== undefined)
+          const first = moved(runners.witness())!
           console.log(`next call elsewhere ${first.at - killedAt} ms after kill -9`)
           expect(first.at - killedAt).toBeLessThan(1000)
 
@@ -66,11 +68,13 @@ describe("two runners on one Postgres", () => {
           const session = yield* Client.session(Ticker, "stopped")
           const accepted = yield* session.send("140 30 tick")
           yield* seen(runners, (lines) => lines.length >= 60)
-          const host = [one, two].find((runner) => runner.pid === runners.witness()[0]!.pid)!
+          const host = [one, two].find((runner) => runner.pid === runners.witness().at(-1)!.pid)!
+          const before = runners.witness().length
           const stoppedAt = Date.now()
           host.kill("SIGSTOP")
-          yield* seen(runners, (lines) => lines.some((line) => line.pid !== host.pid))
-          const first = runners.witness().find((line) => line.pid !== host.pid)!
+          const moved = (lines: ReturnType<typeof runners.witness>) => lines.slice(before).find((line) => line.pid !== host.pid)
+          yield* seen(runners, (lines) => moved(lines) !== undefined)
+          const first = moved(runners.witness())!
           console.log(`next call elsewhere ${first.at - stoppedAt} ms after SIGSTOP`)
           host.kill("SIGCONT")
           const code = yield* host.ended.pipe(Effect.timeout("5 seconds"))
@@ -83,7 +87,7 @@ describe("two runners on one Postgres", () => {
           const entries = [...(yield* Stream.runCollect(journal.read(key, 0)))]
           const epochs = entries.map((entry) => entry.epoch)
           expect([...epochs].sort((a, b) => a - b)).toEqual(epochs)
-          expect(new Set(epochs).size).toBe(2)
+          expect(new Set(epochs).size).toBeGreaterThanOrEqual(2)
           expect((yield* journal.verify(key)).problems).toEqual([])
           const keys = runners.witness().map((line) => line.key)
           expect(new Set(keys).size).toBe(keys.length)

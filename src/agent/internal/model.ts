@@ -1,6 +1,6 @@
 /** Asks the model once: the conversation goes out, the answer comes back as journaled parts. */
 import type { LanguageModel, Toolkit } from "@effect/ai"
-import { type Duration, Effect } from "effect"
+import { Clock, type Duration, Effect } from "effect"
 import { type Blobs, Claim } from "../../blob/index.ts"
 import { BlobMissing, type StoreUnavailable } from "../../domain/Errors.ts"
 import { StepFailure } from "../../domain/Failure.ts"
@@ -9,6 +9,7 @@ import type { Json } from "../../domain/Json.ts"
 import { type AssistantPart, join, type Message } from "../../domain/Message.ts"
 import { Model } from "../../model/index.ts"
 import type { OpenStep, StepContext, StepOutput } from "../../session/index.ts"
+import { Metrics, Spans } from "../../telemetry/index.ts"
 import type { Conversation, ModelOutput } from "../Conversation.ts"
 
 /**
@@ -84,7 +85,8 @@ export const perform =
           ? ((yield* Claim.resolve(namespace, step.partial)) as { readonly parts?: ReadonlyArray<AssistantPart> })
           : undefined
       const prefix = partial?.parts ?? []
-      const answer = yield* Model.call({
+      const started = yield* Clock.currentTimeMillis
+      const asked = Model.call({
         instructions: options.instructions,
         messages,
         toolkit: options.toolkit,
@@ -92,23 +94,51 @@ export const perform =
         silence: options.silence,
         onDelta: (delta) => (delta.channel === "params" ? Effect.void : context.emit(delta.channel, delta.text))
       }).pipe(
+        Effect.tap((answer) => see(answer, messages)),
         Effect.mapError((error) =>
           error.partial === undefined
             ? error
             : new StepFailure({
                 failure: error.failure,
+                usage: error.usage,
                 partial: { parts: join(prefix, error.partial as ReadonlyArray<AssistantPart>) }
               })
         )
       )
+      const answer = yield* Spans.modelCall({ ...of(step, context), provider: "_OTHER", model: context.agent })(asked)
+      const { usage } = answer
+      yield* Metrics.modelCalled({
+        provider: answer.provider ?? "_OTHER",
+        model: answer.model ?? "_OTHER",
+        usage,
+        durationMs: (yield* Clock.currentTimeMillis) - started
+      })
       const output: ModelOutput = {
         parts: join(prefix, answer.parts),
         finish: answer.finish,
         model: answer.model,
         provider: answer.provider
       }
-      return { output: output as unknown as Json, usage: answer.usage }
+      return { output: output as unknown as Json, usage }
     }).pipe(Effect.mapError(toStepFailure))
+
+/** What names an attempt on a span. */
+const of = (step: OpenStep, context: StepContext): Spans.Attempt => ({
+  namespace: context.key.namespace,
+  session: context.key.session,
+  step: step.step,
+  attempt: step.attempt
+})
+
+const see = (answer: Model.Answer, messages: ReadonlyArray<Message>) =>
+  Effect.zipRight(
+    Spans.modelResult({
+      model: answer.model ?? undefined,
+      finishReason: answer.finish,
+      usage: answer.usage
+    }),
+    Spans.content(() => ({ input: messages, output: answer.parts }))
+  )
 
 const toStepFailure = (error: StepFailure | BlobMissing | StoreUnavailable): StepFailure =>
   error instanceof StepFailure

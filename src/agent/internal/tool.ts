@@ -8,6 +8,7 @@ import { type FailureClass, StepFailure } from "../../domain/Failure.ts"
 import { fromUnknown, type Json } from "../../domain/Json.ts"
 import { Processes, type Spawn } from "../../process/index.ts"
 import type { OpenStep, StepContext, StepOutput } from "../../session/index.ts"
+import { Spans } from "../../telemetry/index.ts"
 import type { ToolInput, ToolOutput } from "../Conversation.ts"
 import { type Ran, ToolContext } from "../ToolContext.ts"
 
@@ -145,7 +146,18 @@ export const perform = (
               onTimeout: () => fail("TimedOut", `"${step.name}" did not end within ${Duration.format(Duration.decode(timeout))}`)
             })
       )
-      const { isError, value } = yield* handled
+      const { callId } = step.input as unknown as ToolInput
+      const { isError, value } = yield* handled.pipe(
+        Effect.tap(({ value }) => Spans.content(() => ({ toolArguments: given, toolResult: value }))),
+        Spans.toolCall({
+          namespace: stepContext.key.namespace,
+          session: stepContext.key.session,
+          step: step.step,
+          attempt: step.attempt,
+          tool: step.name,
+          callId
+        })
+      )
       const result = yield* tool
         .encode(value)
         .pipe(Effect.mapError((error) => fail("Defect", `"${step.name}" returned what its schema forbids: ${describe(error)}`)))

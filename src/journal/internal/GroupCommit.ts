@@ -16,6 +16,7 @@
 import { Cause, Clock, Effect, Exit, Fiber, Random, type Scope } from "effect"
 import { StoreUnavailable } from "../../domain/Errors.ts"
 import type { Store } from "../../store/Store.ts"
+import { Metrics, Spans } from "../../telemetry/index.ts"
 import * as Codec from "../Codec.ts"
 import type { Values } from "../Settings.ts"
 import type { Prepared } from "./Prepared.ts"
@@ -94,7 +95,11 @@ export const make = (
 
     /** One commit. Returns why the store did not answer for some of it, or `null`. */
     const commit = Effect.fnUntraced(function* (units: ReadonlyArray<Unit.Unit>) {
-      const exit = yield* Effect.exit(store.append(units.map(Unit.toGroup)))
+      const groups = units.map(Unit.toGroup)
+      const entries = groups.reduce((sum, group) => sum + group.rows.length, 0)
+      const begun = yield* Clock.currentTimeMillis
+      const exit = yield* Effect.exit(store.append(groups).pipe(Spans.append({ sessions: groups.length, entries })))
+      yield* Metrics.appended({ entries, durationMs: (yield* Clock.currentTimeMillis) - begun })
       let unknown: ReadonlyArray<Unit.Unit> = []
       let cause: Cause.Cause<Failure> | null = null
       if (Exit.isFailure(exit)) {

@@ -2,11 +2,12 @@
 import { createHash } from "node:crypto"
 import { Cause, Effect, Exit, Random } from "effect"
 import { type Blobs, Claim } from "../../blob/index.ts"
-import type { Entry } from "../../domain/Entry.ts"
+import type { Entry, StepKind } from "../../domain/Entry.ts"
 import type { StoreUnavailable } from "../../domain/Errors.ts"
 import { type Failure, StepFailure } from "../../domain/Failure.ts"
 import type { SessionKey, StepId } from "../../domain/Id.ts"
 import { fromUnknown, type Json } from "../../domain/Json.ts"
+import type { Usage } from "../../domain/Usage.ts"
 import type { Behaviour, StepOutput } from "../Behaviour.ts"
 import type { OpenStep } from "../State.ts"
 
@@ -17,39 +18,49 @@ export const idempotencyKey = (key: SessionKey, step: StepId): string =>
 /** What an attempt came to; large content is claimed already. */
 export type AttemptExit =
   | { readonly _tag: "Succeeded"; readonly output: StepOutput }
-  | { readonly _tag: "Failed"; readonly failure: Failure; readonly partial: Json | undefined; readonly random: number }
+  | {
+      readonly _tag: "Failed"
+      readonly failure: Failure
+      readonly partial: Json | undefined
+      readonly usage: Usage | undefined
+      /** Drawn once, for the jitter of a retry. */
+      readonly random: number
+    }
   /** The store refused the content: the attempt has no outcome, and the session cannot go on here. */
   | { readonly _tag: "Unstorable"; readonly error: StoreUnavailable }
 
-const failureOf = (cause: Cause.Cause<StepFailure>): { failure: Failure; partial: unknown } => {
+const failureOf = (
+  cause: Cause.Cause<StepFailure>
+): { failure: Failure; partial?: unknown; usage?: Usage | undefined } => {
   const squashed = Cause.squash(cause)
-  if (squashed instanceof StepFailure) return { failure: squashed.failure, partial: squashed.partial }
+  if (squashed instanceof StepFailure) return squashed
   if (Cause.isInterruptedOnly(cause)) {
-    return { failure: { class: "Stopped", message: "stopped before it was done" }, partial: undefined }
+    return { failure: { class: "Stopped", message: "stopped before it was done" } }
   }
   const message = squashed instanceof Error ? `${squashed.name}: ${squashed.message}` : String(squashed)
-  return { failure: { class: "Defect", message: message.slice(0, 2_000) }, partial: undefined }
+  return { failure: { class: "Defect", message: message.slice(0, 2_000) } }
 }
 
 export const settle = (
   key: SessionKey,
+  kind: StepKind,
   exit: Exit.Exit<StepOutput, StepFailure>
 ): Effect.Effect<AttemptExit, never, Blobs> =>
   Exit.match(exit, {
     onSuccess: (output) =>
       Effect.map(
-        Claim.check(key.namespace, output.output, { own: output.claims }),
+        Claim.check(key.namespace, output.output, { own: output.claims, textsOnly: kind === "model" }),
         (claimed): AttemptExit => ({
           _tag: "Succeeded",
           output: claimed === output.output ? output : { ...output, output: claimed }
         })
       ),
     onFailure: (cause) => {
-      const { failure, partial } = failureOf(cause)
+      const { failure, partial, usage } = failureOf(cause)
       return Effect.zipWith(
-        partial === undefined ? Effect.succeed(undefined) : Claim.check(key.namespace, fromUnknown(partial)),
+        partial === undefined ? Effect.succeed(undefined) : Claim.check(key.namespace, fromUnknown(partial), { textsOnly: kind === "model" }),
         Random.next,
-        (partial, random): AttemptExit => ({ _tag: "Failed", failure, partial, random })
+        (partial, random): AttemptExit => ({ _tag: "Failed", failure, partial, usage, random })
       )
     }
   }).pipe(Effect.catchAll((error) => Effect.succeed<AttemptExit>({ _tag: "Unstorable", error })))
@@ -72,6 +83,7 @@ export const entryOf = (
       ...(exit.output.usage === undefined ? {} : { usage: exit.output.usage })
     }
   }
+  const usage = exit.usage === undefined ? {} : { usage: exit.usage }
   if (!stopping && exit.failure.class !== "Stopped") {
     const decision = behaviour.policy({
       kind: step.kind,
@@ -88,9 +100,10 @@ export const entryOf = (
         failure: exit.failure,
         retryAt: now + Math.max(0, Math.round(decision.delayMs)),
         nextInput: decision.nextInput,
-        ...(exit.partial === undefined ? {} : { partial: exit.partial })
+        ...(exit.partial === undefined ? {} : { partial: exit.partial }),
+        ...usage
       }
     }
   }
-  return { _tag: "StepFailed", ...at, failure: exit.failure }
+  return { _tag: "StepFailed", ...at, failure: exit.failure, ...usage }
 }

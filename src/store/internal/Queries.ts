@@ -121,7 +121,7 @@ export const make = ({ sql, now, among, holds, forUpdate, guard }: Dialect) => {
   const timers: Service["timers"] = (shards) =>
     guard("timers")(
       all(
-        sql<Rows.TimerColumns>`SELECT namespace, session, timer, due FROM perdure_timers
+        sql<Rows.TimerColumns>`SELECT namespace, session, shard, timer, due FROM perdure_timers
           WHERE ${among(sql`shard`, shards)} ORDER BY due`,
         Rows.timer
       )

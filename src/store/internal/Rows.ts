@@ -77,6 +77,7 @@ export const snapshot = (row: SnapshotColumns): Snapshot => ({
 export interface TimerColumns {
   readonly namespace: string
   readonly session: string
+  readonly shard: string
   readonly timer: string
   readonly due: unknown
 }
@@ -84,6 +85,7 @@ export interface TimerColumns {
 export const timer = (row: TimerColumns): Timer => ({
   namespace: row.namespace as Namespace,
   session: row.session as SessionId,
+  shard: row.shard as Shard,
   timer: unescape(row.timer) as TimerId,
   due: Number(row.due)
 })

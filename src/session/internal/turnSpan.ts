@@ -1,0 +1,27 @@
+/** The span of a running turn: opened when this runner begins or takes over the turn, closed when it ends or leaves. */
+import { Deferred, Effect, Runtime, type Tracer } from "effect"
+import { Spans } from "../../telemetry/index.ts"
+
+export interface TurnSpan {
+  /** Makes the steps' spans its children. */
+  readonly within: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly end: (outcome: string) => void
+}
+
+/** What stands for a span where nobody looks. */
+export const none: TurnSpan = { within: (effect) => effect, end: () => {} }
+
+export const open = (runtime: Runtime.Runtime<never>, subject: Spans.Subject): TurnSpan => {
+  const ended = Deferred.unsafeMake<string>(Runtime.runSync(runtime)(Effect.fiberId))
+  let span: Tracer.AnySpan | undefined
+  const life = Effect.gen(function* () {
+    span = yield* Effect.orDie(Effect.currentSpan)
+    yield* Spans.outcome(yield* Deferred.await(ended))
+  })
+  // Runs up to the wait at once: the span is there when this returns.
+  Runtime.runFork(runtime)(Spans.turn(subject)(life))
+  return {
+    within: (effect) => (span === undefined ? effect : Effect.withParentSpan(effect, span)) as typeof effect,
+    end: (outcome) => Deferred.unsafeDone(ended, Effect.succeed(outcome))
+  }
+}
