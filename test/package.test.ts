@@ -79,7 +79,9 @@ describe("the packed package", { timeout: 300_000 }, () => {
   it("type-checks a hello agent under strict settings, and it runs", async () => {
     const { code, out } = await compile("hello", tsconfig("NodeNext", ["hello.ts"]))
     assert.strictEqual(code, 0, out)
-    assert.include(await succeed(project, process.execPath, "out/hello.js"), "hello")
+    assert.strictEqual((await succeed(project, process.execPath, "out/hello.js")).trim(), "It is 21C.")
+    // The session is in the store: a second run answers the same message from the journal, without a turn.
+    assert.strictEqual((await succeed(project, process.execPath, "out/hello.js")).trim(), "It is 21C.")
   })
 
   it("type-checks for bundlers too", async () => {
