@@ -8,10 +8,13 @@ import { Spans } from "../../telemetry/index.ts"
 const unseen = Context.get(DefaultServices.liveServices, Tracer.Tracer)
 
 /**
- * Roots that are housekeeping: statements of heartbeats and of polling, outside of any session's work. Several a second
- * for ever would bury what matters, and cost money where spans are counted.
+ * Roots that are housekeeping: statements of heartbeats and of polling, and the feeds' long polls, outside of any
+ * session's work. Several a second for ever would bury what matters, and cost money where spans are counted.
  */
-const housekeeping = /^sql\./
+const housekeeping = /^sql\.|^perdure\/Session\.client\.Pull$/
+
+/** The cluster puts the entity's id into names: a series a session. It is an attribute (`entity.id`) as well. */
+const withoutId = (name: string): string => name.replace(/^(perdure\/\w+)\(.*\)\./, "$1.")
 
 /** An error with the name and the places of another and without its text: texts quote arguments and answers. */
 const bare = (error: unknown): Error => {
@@ -39,7 +42,7 @@ export const exporting = (tracer: Tracer.Tracer, content: boolean): Tracer.Trace
         dropped.add(span)
         return span
       }
-      const span = tracer.span(name, parent, context, links, startTime, kind, options)
+      const span = tracer.span(withoutId(name), parent, context, links, startTime, kind, options)
       if (Option.isSome(parent) && Context.get(parent.value.context, Spans.DerivedParent)) {
         // It has taken the trace's id from the parent, which is no span that anybody has sent.
         Object.assign(span, { parent: Option.none() })
