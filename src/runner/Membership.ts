@@ -85,6 +85,10 @@ export const layer: Layer.Layer<
       register: (runner, healthy) =>
         Effect.gen(function* () {
           const address = `${runner.address.host}:${runner.address.port}`
+          // Missing from the list after having been on it: a runner that was declared dead does not come back as itself.
+          if ((yield* Ref.get(registered)) !== null && !(yield* store.heartbeat(address, incarnation))) {
+            yield* settings.onLost
+          }
           const machine = yield* pickMachine
           const info: Info = { runner: Runner.Runner.encodeSync(runner), machine }
           yield* store.register({ address, incarnation, info: JSON.stringify(info), healthy })
