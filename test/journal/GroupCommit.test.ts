@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, FastCheck as fc, Fiber, Layer, Scope } from "effect"
+import { Deferred, Effect, Exit, FastCheck as fc, Fiber, Layer, Option, Scope } from "effect"
 import type { Fenced, StoreUnavailable } from "../../src/domain/Errors.ts"
 import { type Epoch, Shard } from "../../src/domain/Id.ts"
 import { Journal, JournalSettings, type JournalSettingsValues } from "../../src/journal/index.ts"
@@ -175,6 +175,25 @@ describe("group commit", () => {
     }).pipe(live({ retryMs: 0 }))
   )
 
+  it.live("gives a place to the first of two that want it, and commits them apart", () =>
+    Effect.gen(function* () {
+      const journal = yield* Journal
+      const [epoch] = yield* lease()
+      const gate = yield* stop
+      const fibers = [yield* Effect.fork(Effect.exit((yield* writer("warm", epoch!)).append(created)))]
+      yield* gate.reached
+      const w = yield* writer("a", epoch!)
+      const head = yield* w.head
+      for (const note of ["first", "second"]) {
+        fibers.push(yield* Effect.fork(Effect.exit(journal.append(w.make(head, [noted(note)])))))
+      }
+      yield* Effect.yieldNow()
+      yield* gate.go
+      expect((yield* Fiber.joinAll(fibers)).map(tagOf)).toEqual(["written", "written", "Fenced"])
+      expect(yield* notesOf("a")).toEqual(["first"])
+    }).pipe(live())
+  )
+
   it.live("goes on from an append whose failure was a success that nobody heard of", () =>
     Effect.gen(function* () {
       const journal = yield* Journal
@@ -223,8 +242,7 @@ describe("group commit", () => {
       const fiber = yield* Effect.fork(journal.append(w.make(yield* w.head, [created])))
       yield* gate.reached
       const interruption = yield* Effect.fork(Fiber.interrupt(fiber))
-      yield* Effect.yieldNow()
-      expect(interruption.unsafePoll()).toBeNull()
+      expect(yield* Effect.timeoutOption(Fiber.join(interruption), "50 millis")).toEqual(Option.none())
       yield* gate.go
       yield* Fiber.join(interruption)
       expect((yield* rowsOf("a")).length).toBe(1)
@@ -251,12 +269,15 @@ describe("group commit", () => {
       const [epoch] = yield* lease()
       faults.fate = (operation, groups) =>
         operation === "append" && groups.some((group) => group.session === "poisoned") ? "before" : "ok"
-      const poisoned = yield* Effect.fork(Effect.exit((yield* writer("poisoned", epoch!)).append(created)))
-      yield* Effect.forEach(
-        ["a", "b", "c"],
-        (session) => Effect.flatMap(writer(session, epoch!), (w) => w.append(created)),
-        { concurrency: "unbounded" }
-      )
+      const append = (session: string) => Effect.flatMap(writer(session, epoch!), (w) => w.append(created))
+      const gate = yield* stop
+      const others = [yield* Effect.fork(append("warm"))]
+      yield* gate.reached
+      const poisoned = yield* Effect.fork(Effect.exit(append("poisoned")))
+      for (const session of ["a", "b", "c"]) others.push(yield* Effect.fork(append(session)))
+      yield* Effect.yieldNow()
+      yield* gate.go
+      yield* Fiber.joinAll(others)
       expect(poisoned.unsafePoll()).toBeNull()
       expect(tagOf(yield* Fiber.join(poisoned))).toBe("StoreUnavailable")
     }).pipe(live({ retryMs: 300 }))
