@@ -80,6 +80,29 @@ export const layerConfig: Layer.Layer<
   )
 )
 
+const refuse = (operation: string) => () =>
+  new StoreUnavailable({
+    operation,
+    reason: "the store is open for reading only here: write through the runner that owns it"
+  })
+
+/** Whatever writes. The connection would refuse it as well, in words of its own. */
+const refusals = {
+  append: refuse("append"),
+  saveSnapshot: refuse("saveSnapshot"),
+  park: refuse("park"),
+  putChunk: refuse("putChunk"),
+  putBlob: refuse("putBlob"),
+  collect: refuse("collect"),
+  forget: refuse("forget"),
+  register: refuse("register"),
+  unregister: refuse("unregister"),
+  heartbeat: refuse("heartbeat"),
+  setHealth: refuse("setHealth"),
+  acquire: refuse("acquire"),
+  release: refuse("release")
+} satisfies Partial<Store["Type"]>
+
 /**
  * Reads a store, whether or not a process works on it. Everything that writes fails with `StoreUnavailable`, and
  * nothing is migrated.
@@ -97,7 +120,7 @@ export const layerReader = (settings: Partial<Settings> = {}): Layer.Layer<Store
       }
       const sqlite = yield* SqliteClient.open(filename, { reader: true })
       yield* verify(sqlite, filename)
-      return SqliteStore.make(sqlite)
+      return { ...SqliteStore.make(sqlite), ...refusals }
     })
   )
 }

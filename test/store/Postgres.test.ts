@@ -221,28 +221,31 @@ describe("runners on Postgres", () => {
     })
   )
 
-  it.scopedLive("all runners survive a crash of Postgres and keep their shards", () =>
-    Effect.gen(function* () {
-      // A server of its own, because it is crashed.
-      const server = yield* Effect.acquireRelease(Effect.promise(TestPostgres.start), (server) =>
-        Effect.promise(server.stop)
-      )
-      const url = yield* TestPostgres.databaseOn(server.url)
-      const [store, rival] = [yield* open(url), yield* open(url)]
-      const at = yield* owned(store)
-      const next = yield* owned(rival)
-      expect(yield* store.append([group(at, "s", 1, [row(1)])])).toEqual(["written"])
-      yield* Effect.promise(() => server.restart("immediate"))
-      // Either may meet its dead connections once.
-      const patiently = <A>(effect: Effect.Effect<A, StoreUnavailable>) => Effect.retry(effect, { times: 20 })
-      expect(yield* patiently(rival.acquire(next.address, "one", [at.shard], patient_ms))).toEqual([])
-      expect(yield* patiently(store.acquire(at.address, "one", [next.shard], patient_ms))).toEqual([])
-      const sql = yield* client(url)
-      yield* Effect.repeat(presences(sql), { until: (rows) => rows.length === 2 })
-      expect(yield* patiently(store.heartbeat(at.address, "one"))).toBe(true)
-      expect(yield* patiently(rival.heartbeat(next.address, "one"))).toBe(true)
-      expect(yield* patiently(store.append([group(at, "s", 1, [row(2)])]))).toEqual(["written"])
-      expect((yield* store.read(at.namespace, session("s"), 0, 10)).map((row): number => row.seq)).toEqual([1, 2])
-    })
+  it.scopedLive(
+    "all runners survive a crash of Postgres and keep their shards",
+    () =>
+      Effect.gen(function* () {
+        // A server of its own, because it is crashed.
+        const server = yield* Effect.acquireRelease(Effect.promise(TestPostgres.start), (server) =>
+          Effect.promise(server.stop)
+        )
+        const url = yield* TestPostgres.databaseOn(server.url)
+        const [store, rival] = [yield* open(url), yield* open(url)]
+        const at = yield* owned(store)
+        const next = yield* owned(rival)
+        expect(yield* store.append([group(at, "s", 1, [row(1)])])).toEqual(["written"])
+        yield* Effect.promise(() => server.restart("immediate"))
+        // Either may meet its dead connections once.
+        const patiently = <A>(effect: Effect.Effect<A, StoreUnavailable>) => Effect.retry(effect, { times: 20 })
+        expect(yield* patiently(rival.acquire(next.address, "one", [at.shard], patient_ms))).toEqual([])
+        expect(yield* patiently(store.acquire(at.address, "one", [next.shard], patient_ms))).toEqual([])
+        const sql = yield* client(url)
+        yield* Effect.repeat(presences(sql), { until: (rows) => rows.length === 2 })
+        expect(yield* patiently(store.heartbeat(at.address, "one"))).toBe(true)
+        expect(yield* patiently(rival.heartbeat(next.address, "one"))).toBe(true)
+        expect(yield* patiently(store.append([group(at, "s", 1, [row(2)])]))).toEqual(["written"])
+        expect((yield* store.read(at.namespace, session("s"), 0, 10)).map((row): number => row.seq)).toEqual([1, 2])
+      }),
+    120_000
   )
 })

@@ -199,7 +199,7 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
           expect(written).toEqual(["written", "written", "conflict"])
           expect((yield* at.store.session(at.namespace, session("s")))?.status).toBe("resting")
           expect(yield* at.store.timers([at.shard])).toEqual([
-            { namespace: at.namespace, session: "s", timer: "moved", due: 3 }
+            { namespace: at.namespace, session: "s", shard: at.shard, timer: "moved", due: 3 }
           ])
         })
       )
@@ -434,8 +434,8 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
             })
           ])
           expect(yield* at.store.timers([at.shard])).toEqual([
-            { namespace: at.namespace, session: "s", timer: "late", due: 10 },
-            { namespace: at.namespace, session: "s", timer: hostile, due: 20 }
+            { namespace: at.namespace, session: "s", shard: at.shard, timer: "late", due: 10 },
+            { namespace: at.namespace, session: "s", shard: at.shard, timer: hostile, due: 20 }
           ])
           expect((yield* at.store.timers([at.other, at.shard])).map((timer) => timer.due)).toEqual([1, 10, 20])
         })
