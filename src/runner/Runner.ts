@@ -16,7 +16,14 @@ import { Client, Transport } from "../client/index.ts"
 import type { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
 import { Journal } from "../journal/index.ts"
 import { Processes } from "../process/index.ts"
-import { Alarms, type Behaviour, Registry, Sessions, SessionSettings, type Settings as Sessioning } from "../session/index.ts"
+import {
+  Alarms,
+  type Behaviour,
+  Registry,
+  Sessions,
+  SessionSettings,
+  type Settings as Sessioning
+} from "../session/index.ts"
 import { Postgres, Sqlite, type Store } from "../store/index.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Door from "./Door.ts"
@@ -43,7 +50,8 @@ export const layerRegistry = <R>(behaviours: ReadonlyArray<Behaviour<any, R>>) =
 export const layerWith = <R, E, RC>(
   behaviours: ReadonlyArray<Behaviour<any, R>>,
   sharding: Layer.Layer<Sharding.Sharding, E, RC>,
-  settings: Partial<Sessioning> = {}
+  settings: Partial<Sessioning> = {},
+  processes: Layer.Layer<Processes> = Processes.layer
 ) => {
   const content = Layer.mergeAll(Journal.layer, Blobs.layer)
   const serving = Layer.mergeAll(Sessions.layer, Recovery.layer, Client.Client.layer).pipe(
@@ -53,7 +61,7 @@ export const layerWith = <R, E, RC>(
   return serving.pipe(
     Layer.provide(layerRegistry<R | OwnServices>(behaviours)),
     Layer.provide(Membership.layer),
-    Layer.provide([Alarms.layer, SessionSettings.layer(settings), Processes.layer]),
+    Layer.provide([Alarms.layer, SessionSettings.layer(settings), processes]),
     Layer.provideMerge(content)
   )
 }

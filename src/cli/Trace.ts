@@ -1,0 +1,198 @@
+/**
+ * What a session did, for people who look: turns, their steps, and every attempt of each, with times, tokens and cost.
+ *
+ * A pure fold of the journal.
+ */
+import type { Recorded, SessionOutcome, StepKind, TurnOutcome } from "../domain/Entry.ts"
+import type { Failure } from "../domain/Failure.ts"
+import { add, type Usage, zero } from "../domain/Usage.ts"
+
+export interface Attempt {
+  readonly attempt: number
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number
+  readonly endedAt: number | null
+  readonly outcome: "succeeded" | "failed" | "in doubt" | "running"
+  readonly failure: Failure | null
+}
+
+export interface Step {
+  readonly step: string
+  readonly turn: number
+  readonly kind: StepKind
+  readonly name: string
+  /** `in doubt`: it was running when its runner died, and was not repeated (I5). */
+  readonly outcome: "succeeded" | "failed" | "in doubt" | "open"
+  readonly repeatable: string
+  readonly intendedAt: number
+  readonly endedAt: number | null
+  /** From the first attempt's start to the outcome; `null` while it is open. */
+  readonly durationMs: number | null
+  readonly attempts: ReadonlyArray<Attempt>
+  readonly usage: Usage | null
+  /** Owners of the session while it was open: more than one when a runner died. */
+  readonly epochs: ReadonlyArray<number>
+}
+
+export interface Turn {
+  readonly turn: number
+  readonly command: string
+  /** The message's text. */
+  readonly message: string
+  readonly startedAt: number
+  readonly endedAt: number | null
+  readonly outcome: TurnOutcome | null
+  readonly steps: ReadonlyArray<Step>
+  readonly usage: Usage
+}
+
+export interface Trace {
+  readonly agent: string
+  readonly agentVersion: string
+  readonly createdAt: number
+  readonly entries: number
+  readonly turns: ReadonlyArray<Turn>
+  readonly usage: Usage
+  readonly outcome: SessionOutcome | null
+}
+
+interface Building {
+  readonly turns: Array<Turn>
+  readonly messages: Map<string, string>
+  head: Omit<Trace, "turns">
+}
+
+export const begin = (): Building => ({
+  turns: [],
+  messages: new Map(),
+  head: { agent: "", agentVersion: "", createdAt: 0, entries: 0, usage: zero, outcome: null }
+})
+
+export const done = (building: Building): Trace => ({ ...building.head, turns: building.turns })
+
+const updateStep = (building: Building, id: string, change: (step: Step) => Step): void => {
+  // A step's entries come in its own turn: nearly always the last one.
+  for (let i = building.turns.length - 1; i >= 0; i--) {
+    const turn = building.turns[i]!
+    const at = turn.steps.findIndex(({ step }) => step === id)
+    if (at < 0) continue
+    building.turns[i] = { ...turn, steps: turn.steps.with(at, change(turn.steps[at]!)) }
+    return
+  }
+}
+
+const closeStep = (
+  building: Building,
+  { at, epoch }: Recorded,
+  entry: {
+    readonly step: string
+    readonly attempt: number
+    readonly startedAt?: number
+    readonly usage?: Usage | undefined
+  },
+  outcome: "succeeded" | "failed" | "in doubt",
+  failure: Failure | null
+): void => {
+  updateStep(building, entry.step, (step) => {
+    const startedAt = entry.startedAt ?? step.attempts.at(-1)?.endedAt ?? step.intendedAt
+    const attempts = [...step.attempts, { attempt: entry.attempt, startedAt, endedAt: at, outcome, failure }]
+    return {
+      ...step,
+      outcome,
+      endedAt: at,
+      durationMs: at - attempts[0]!.startedAt,
+      attempts,
+      usage: entry.usage ?? step.usage,
+      epochs: step.epochs.includes(epoch) ? step.epochs : [...step.epochs, epoch]
+    }
+  })
+  const { usage } = entry
+  if (usage === undefined) return
+  building.head = { ...building.head, usage: add(building.head.usage, usage) }
+  const turn = building.turns.at(-1)
+  if (turn !== undefined) building.turns[building.turns.length - 1] = { ...turn, usage: add(turn.usage, usage) }
+}
+
+/** Takes the next entry in. */
+export const push = (building: Building, recorded: Recorded): void => {
+  const { at, entry, epoch, seq } = recorded
+  building.head = { ...building.head, entries: seq }
+  switch (entry._tag) {
+    case "SessionCreated":
+      building.head = { ...building.head, agent: entry.agent, agentVersion: entry.agentVersion, createdAt: at }
+      return
+    case "CommandAccepted": {
+      if (entry.command._tag !== "Send") return
+      const text = entry.command.parts.map((part) => (part.type === "text" ? part.text : `[${part.mediaType}]`))
+      building.messages.set(entry.id, text.join(" "))
+      return
+    }
+    case "TurnStarted":
+      building.turns.push({
+        turn: entry.turn,
+        command: entry.command,
+        message: building.messages.get(entry.command) ?? "",
+        startedAt: at,
+        endedAt: null,
+        outcome: null,
+        steps: [],
+        usage: zero
+      })
+      building.messages.delete(entry.command)
+      return
+    case "StepIntended": {
+      const turn = building.turns.at(-1)
+      if (turn === undefined) return
+      const step: Step = {
+        step: entry.step,
+        turn: entry.turn,
+        kind: entry.kind,
+        name: entry.name,
+        outcome: "open",
+        repeatable: entry.repeatable,
+        intendedAt: at,
+        endedAt: null,
+        durationMs: null,
+        attempts: [],
+        usage: null,
+        epochs: [epoch]
+      }
+      building.turns[building.turns.length - 1] = { ...turn, steps: [...turn.steps, step] }
+      return
+    }
+    case "AttemptFailed":
+      updateStep(building, entry.step, (step) => ({
+        ...step,
+        attempts: [
+          ...step.attempts,
+          { attempt: entry.attempt, startedAt: entry.startedAt, endedAt: at, outcome: "failed", failure: entry.failure }
+        ],
+        epochs: step.epochs.includes(epoch) ? step.epochs : [...step.epochs, epoch]
+      }))
+      return
+    case "StepSucceeded":
+      closeStep(building, recorded, entry, "succeeded", null)
+      return
+    case "StepFailed":
+      closeStep(building, recorded, entry, "failed", entry.failure)
+      return
+    case "StepInDoubt":
+      closeStep(building, recorded, entry, "in doubt", null)
+      return
+    case "TurnEnded": {
+      const turn = building.turns.at(-1)
+      if (turn !== undefined)
+        building.turns[building.turns.length - 1] = { ...turn, endedAt: at, outcome: entry.outcome }
+      return
+    }
+    case "SessionEnded":
+      building.head = { ...building.head, outcome: entry.outcome }
+  }
+}
+
+/** The trace of a journal, from its first entry on. */
+export const of = (entries: Iterable<Recorded>): Trace => {
+  const building = begin()
+  for (const recorded of entries) push(building, recorded)
+  return done(building)
+}

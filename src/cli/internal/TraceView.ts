@@ -1,0 +1,91 @@
+/** A trace as lines for people. Pure. */
+import { parse } from "../../domain/Claim.ts"
+import type { Usage } from "../../domain/Usage.ts"
+import type { Style } from "../Output.ts"
+import type { Attempt, Step, Trace, Turn } from "../Trace.ts"
+import { duration, line, money } from "./Format.ts"
+
+const tokens = (usage: Usage): string => `${usage.inputTokens} → ${usage.outputTokens} tokens`
+
+const messageOf = (text: string, width: number): string => line(parse(text)?.head ?? text, width)
+
+const turnOutcome = (turn: Turn, style: Style): string => {
+  const { outcome } = turn
+  if (outcome === null) return style.yellow("running")
+  switch (outcome._tag) {
+    case "Completed":
+      return style.green("completed")
+    case "Interrupted":
+      return style.yellow(`interrupted${outcome.reason === undefined ? "" : `: ${line(outcome.reason, 60)}`}`)
+    case "LimitReached":
+      return style.red(`limit of ${outcome.limit} reached: ${outcome.used} of ${outcome.allowed}`)
+    case "Failed":
+      return style.red(`failed: ${outcome.failure.class}`)
+  }
+}
+
+const stepOutcome = (step: Step, style: Style): string => {
+  switch (step.outcome) {
+    case "succeeded":
+      return style.green("ok")
+    case "failed":
+      return style.red("failed")
+    case "in doubt":
+      return style.yellow("in doubt")
+    case "open":
+      return style.yellow("open")
+  }
+}
+
+const attemptLine = (attempt: Attempt, width: number, style: Style): string => {
+  const took = attempt.endedAt === null ? "" : duration(attempt.endedAt - attempt.startedAt)
+  const why =
+    attempt.failure !== null
+      ? `${attempt.failure.class}: ${line(attempt.failure.message, width)}`
+      : attempt.outcome === "in doubt"
+        ? "its runner died; it may have had its effect and was not repeated"
+        : attempt.outcome
+  return style.dim(`       attempt ${attempt.attempt}  ${took.padStart(8)}  ${why}`)
+}
+
+const stepLines = (step: Step, names: number, width: number, style: Style): ReadonlyArray<string> => {
+  const outcome = stepOutcome(step, style)
+  const plain = { succeeded: 2, failed: 6, "in doubt": 8, open: 4 }[step.outcome]
+  const first = [
+    `  ${step.step.padStart(4)}  ${step.kind.padEnd(6)}  ${line(step.name, names).padEnd(names)}`,
+    `${outcome}${" ".repeat(Math.max(0, 8 - plain))}`,
+    (step.durationMs === null ? "" : duration(step.durationMs)).padStart(8),
+    step.usage === null ? "" : style.dim(`${tokens(step.usage)}  ${money(step.usage.usd)}`)
+  ]
+  const telling = step.attempts.length > 1 || step.outcome === "failed" || step.outcome === "in doubt"
+  return [
+    first.join("  ").trimEnd(),
+    ...(telling ? step.attempts.map((attempt) => attemptLine(attempt, width - 40, style)) : [])
+  ]
+}
+
+export const lines = (session: string, trace: Trace, width: number, style: Style): ReadonlyArray<string> => {
+  const steps = trace.turns.flatMap((turn) => turn.steps)
+  const names = Math.min(32, Math.max(4, ...steps.map((step) => step.name.length)))
+  const count = (n: number, what: string) => `${n} ${what}${n === 1 ? "" : "s"}`
+  const title = [
+    style.bold(session),
+    `${trace.agent}@${trace.agentVersion}`,
+    trace.outcome === null ? "" : trace.outcome._tag.toLowerCase(),
+    count(trace.turns.length, "turn"),
+    count(steps.length, "step"),
+    tokens(trace.usage),
+    money(trace.usage.usd)
+  ]
+  return [
+    title.filter((text) => text !== "").join(" · "),
+    ...trace.turns.flatMap((turn) => {
+      const took = turn.endedAt === null ? "" : `  ${duration(turn.endedAt - turn.startedAt)}`
+      return [
+        "",
+        `${style.bold(`turn ${turn.turn}`)}  ${JSON.stringify(messageOf(turn.message, 60))}  ${turnOutcome(turn, style)}${took}`,
+        ...turn.steps.flatMap((step) => stepLines(step, names, width, style))
+      ]
+    })
+  ]
+}
