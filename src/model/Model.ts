@@ -90,12 +90,12 @@ export const call = (request: Request): Effect.Effect<Answer, StepFailure, Langu
     const languageModel = yield* LanguageModel.LanguageModel
     const clock = yield* Effect.clock
     const table = yield* Prices.Prices
-    const tools = yield* Effect.try({ try: () => lenient(request.toolkit), catch: unusable })
+    const tools = yield* attempt(() => lenient(request.toolkit), noSchema)
     const prefix = continued(request.prefix)
     const collector = new Collector(prefix)
     const reading: Reading = { collector, tools, clock, onDelta: request.onDelta, since: 0n, waiting: false }
 
-    const prompt = toPrompt(request.instructions, request.messages, prefix)
+    const prompt = yield* attempt(() => toPrompt(request.instructions, request.messages, prefix), noAddress)
     const parts =
       Direct.of(languageModel)?.(prompt) ??
       (languageModel.streamText({
@@ -138,10 +138,8 @@ const fail = (failure: Failure, { text }: Collector, usage: Usage | undefined) =
     ...(usage === undefined ? {} : { usage })
   })
 
-const unusable = () =>
-  new StepFailure({
-    failure: {
-      class: "InvalidRequest",
-      message: "a tool's parameters have no JSON schema: annotate them with `jsonSchema`, or use types that have one"
-    }
-  })
+const noSchema = "a tool's parameters have no JSON schema: annotate them with `jsonSchema`, or use types that have one"
+const noAddress = "a file of the conversation is neither base64 nor an address that can be read"
+
+const attempt = <A>(f: () => A, message: string): Effect.Effect<A, StepFailure> =>
+  Effect.try({ try: f, catch: () => new StepFailure({ failure: { class: "InvalidRequest", message } }) })

@@ -75,15 +75,14 @@ const assistantPart = (part: AssistantPart): Prompt.AssistantMessagePart | null 
   }
 }
 
+/** Throws where the data is an address that cannot be read as one. */
 const file = (data: string, mediaType: string): string | Uint8Array | URL => {
-  if (/^(https?|data):/i.test(data)) {
-    const inline = /^data:[^,]*;base64,(.*)$/is.exec(data)
-    if (inline !== null) return new Uint8Array(Buffer.from(inline[1]!, "base64"))
-    return new URL(data)
-  }
+  const inline = /^data:([^,]*),(.*)$/is.exec(data)
+  if (inline === null && /^(https?|data):/i.test(data)) return new URL(data)
+  const [, kind = ";base64", content = data] = inline ?? []
+  const bytes = /;base64$/i.test(kind) ? Buffer.from(content, "base64") : Buffer.from(decodeURIComponent(content))
   // Anthropic's package base64-encodes bytes even where the API wants the text of a text file.
-  if (mediaType === "text/plain") return Buffer.from(data, "base64").toString("utf8")
-  return new Uint8Array(Buffer.from(data, "base64"))
+  return mediaType === "text/plain" ? bytes.toString("utf8") : new Uint8Array(bytes)
 }
 
 /**
@@ -157,6 +156,33 @@ const once = (it: Message): Prompt.Message => {
   return prompt
 }
 
+/** The last conversation that began with a message, and what it became, index by index. */
+const grown = new WeakMap<
+  Message,
+  { readonly messages: ReadonlyArray<Message>; readonly content: ReadonlyArray<Prompt.Message> }
+>()
+
+/**
+ * A conversation only grows, so the pointers of the one before are compared and copied: looking each message up would
+ * take ten times as long.
+ */
+const convertAll = (messages: ReadonlyArray<Message>): ReadonlyArray<Prompt.Message> => {
+  const first = messages[0]
+  if (first === undefined) return []
+  const before = grown.get(first)
+  let same = 0
+  if (before !== undefined) {
+    // Not the messages' own length: an array that was pushed to since is longer than what it became.
+    const most = Math.min(before.content.length, messages.length)
+    while (same < most && before.messages[same] === messages[same]) same++
+    if (same === messages.length) return before.content.length === same ? before.content : before.content.slice(0, same)
+  }
+  const content = before === undefined ? [] : before.content.slice(0, same)
+  for (let i = same; i < messages.length; i++) content.push(once(messages[i]!))
+  grown.set(first, { messages, content })
+  return content
+}
+
 /**
  * The text of a cut answer that the next attempt goes on from. Reasoning is left out, because its signature may have
  * been cut with it, and tool calls, because a call without its result is refused: both are produced anew.
@@ -165,7 +191,7 @@ export const continued = (prefix: ReadonlyArray<AssistantPart> | undefined): str
   prefix === undefined ? "" : textOf(prefix)
 
 /**
- * The prompt. A prefix becomes an assistant message with its text and a request to go on from there: a trailing
+ * The prompt. Throws where a file's address is none. A prefix becomes an assistant message with its text and a request to go on from there: a trailing
  * assistant message alone is taken by some models only, and refused by the newest.
  */
 export const toPrompt = (
@@ -173,12 +199,9 @@ export const toPrompt = (
   messages: ReadonlyArray<Message>,
   prefix: string
 ): Prompt.Prompt => {
-  const content: Array<Prompt.Message> = []
-  if (instructions !== undefined && instructions !== "") content.push(message("system", instructions, {}))
-  for (let i = 0; i < messages.length; i++) {
-    const next = once(messages[i]!)
-    if (next !== nothing) content.push(next)
-  }
+  const all = convertAll(messages)
+  const system = instructions === undefined || instructions === "" ? [] : [message("system", instructions, {})]
+  const content: Array<Prompt.Message> = system.concat(all.includes(nothing) ? all.filter((it) => it !== nothing) : all)
   if (prefix.trim() !== "") {
     const mark = { [continuation]: {} }
     content.push(
