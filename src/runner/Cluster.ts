@@ -8,6 +8,7 @@ import {
   RunnerHealth,
   Runners,
   type RunnerStorage,
+  ShardId,
   Sharding,
   ShardingConfig,
   SocketRunner
@@ -61,23 +62,28 @@ const clientProtocol: Layer.Layer<Runners.RpcClientProtocol, never, RpcSerializa
   })
 )
 
+/** Whether this runner owns all shards, as one that is alone does once it has started. */
+export const ownsAll: Effect.Effect<boolean, never, Sharding.Sharding | RunnerSettings> = Effect.gen(function* () {
+  const sharding = yield* Sharding.Sharding
+  const { shards } = yield* RunnerSettings
+  for (let id = 1; id <= shards; id++) if (!sharding.hasShardId(ShardId.make("default", id))) return false
+  return true
+})
+
 /** A runner among others. */
-export const layerRunner: Layer.Layer<
-  Sharding.Sharding,
-  SocketServer.SocketServerError,
-  Storage | RunnerSettings
-> = Layer.unwrapScoped(
-  Effect.gen(function* () {
-    const settings = yield* RunnerSettings
-    const server = yield* NodeSocketServer.make({ host: settings.listen, port: settings.port, noDelay: true })
-    const port = server.address._tag === "TcpAddress" ? server.address.port : settings.port
-    return SocketRunner.layer.pipe(
-      Layer.provide([Layer.succeed(SocketServer.SocketServer, server), clientProtocol, RunnerHealth.layerNoop]),
-      Layer.provide([MessageStorage.layerNoop, RpcSerialization.layerMsgPack]),
-      Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make(settings.host, port))))
-    )
-  })
-)
+export const layerRunner: Layer.Layer<Sharding.Sharding, SocketServer.SocketServerError, Storage | RunnerSettings> =
+  Layer.unwrapScoped(
+    Effect.gen(function* () {
+      const settings = yield* RunnerSettings
+      const server = yield* NodeSocketServer.make({ host: settings.listen, port: settings.port, noDelay: true })
+      const port = server.address._tag === "TcpAddress" ? server.address.port : settings.port
+      return SocketRunner.layer.pipe(
+        Layer.provide([Layer.succeed(SocketServer.SocketServer, server), clientProtocol, RunnerHealth.layerNoop]),
+        Layer.provide([MessageStorage.layerNoop, RpcSerialization.layerMsgPack]),
+        Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make(settings.host, port))))
+      )
+    })
+  )
 
 /** A client beside the runners: it sees where the shards are and owns none. */
 export const layerClient: Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> = Layer.unwrapEffect(
