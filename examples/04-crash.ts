@@ -61,7 +61,9 @@ if (process.argv[3] === "dies") {
 } else {
   rmSync(directory, { recursive: true, force: true })
   rmSync(witness, { force: true })
-  const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, directory, "dies"], { stdio: "inherit" })
+  const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, directory, "dies"], {
+    stdio: "inherit"
+  })
   untilMeasuring(() => child.kill("SIGKILL"))
   await new Promise((resolve) => child.once("exit", resolve))
   console.log("killed with -9")

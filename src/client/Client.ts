@@ -81,7 +81,9 @@ const validMessage = valid(
   "message"
 )
 
-const partsOf = (message: string | ReadonlyArray<UserPart>): Effect.Effect<ReadonlyArray<UserPart>, Errors.InvalidInput> =>
+const partsOf = (
+  message: string | ReadonlyArray<UserPart>
+): Effect.Effect<ReadonlyArray<UserPart>, Errors.InvalidInput> =>
   typeof message === "string"
     ? message === ""
       ? new Errors.InvalidInput({ what: "message", reason: "it is empty" })
@@ -127,7 +129,8 @@ const make = Effect.gen(function* () {
       Stream.unwrap(
         Effect.map(
           options?.after === undefined ? Effect.succeed(Cursor.start) : Cursor.decode(options.after),
-          (cursor) => follow(key, cursor, journal, (request) => ask(settings, remote.Pull(request), request.waitMs), pollMs)
+          (cursor) =>
+            follow(key, cursor, journal, (request) => ask(settings, remote.Pull(request), request.waitMs), pollMs)
         )
       ).pipe(Stream.provideService(Blobs, blobs))
 
@@ -172,9 +175,7 @@ const make = Effect.gen(function* () {
       state: ask(settings, remote.Inspect()),
       content: (text) => {
         const claim = Claim.parse(text)
-        return claim === null
-          ? Stream.succeed(new TextEncoder().encode(text))
-          : blobs.stream(key.namespace, claim.hash)
+        return claim === null ? Stream.succeed(new TextEncoder().encode(text)) : blobs.stream(key.namespace, claim.hash)
       }
     }
   }
@@ -187,7 +188,10 @@ const make = Effect.gen(function* () {
           _tag: "SessionCreated",
           agent: yield* valid(AgentName, "agent")(agent.name),
           agentVersion: agent.version,
-          attributes: yield* valid(Schema.Record({ key: Schema.String, value: Text }), "attributes")(options?.attributes ?? {})
+          attributes: yield* valid(
+            Schema.Record({ key: Schema.String, value: Text }),
+            "attributes"
+          )(options?.attributes ?? {})
         } as const
         yield* ask(settings, transport(key).Create({ created }))
         return hold(key)
@@ -196,4 +200,3 @@ const make = Effect.gen(function* () {
     sessions: (filter = {}) => store.sessions(filter)
   })
 })
-

@@ -26,12 +26,7 @@ export type Refused =
   | Errors.InvalidInput
   | Errors.CommandConflict
 
-export type FeedFailure =
-  | Unavailable
-  | Errors.SessionNotFound
-  | Errors.BlobMissing
-  | EntryUnreadable
-  | InvalidCursor
+export type FeedFailure = Unavailable | Errors.SessionNotFound | Errors.BlobMissing | EntryUnreadable | InvalidCursor
 
 /** A command is in the journal: it will be acted on, whatever dies (I1). */
 export interface Accepted {

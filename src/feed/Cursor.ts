@@ -30,9 +30,12 @@ export const start: Cursor = { seq: 0, seen: {} }
 export const encode = (cursor: Cursor): string =>
   [
     String(cursor.seq),
-    ...Object.entries(cursor.seen).map(([step, seen]) => `${encodeURIComponent(step)}:${seen.text}.${seen.reasoning}.${seen.progress}`)
+    ...Object.entries(cursor.seen).map(
+      ([step, seen]) => `${encodeURIComponent(step)}:${seen.text}.${seen.reasoning}.${seen.progress}`
+    )
   ].join("~")
 
+/** A cursor that no feed gave. */
 export class InvalidCursor extends Schema.TaggedError<InvalidCursor>()("InvalidCursor", { cursor: Schema.String }) {
   override get message() {
     return `${JSON.stringify(this.cursor.slice(0, 80))} is not a cursor: use one that a feed gave, or none to read from the start`

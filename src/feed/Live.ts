@@ -67,7 +67,8 @@ export class Live {
    */
   goOn(step: StepId): void {
     const channels = this.steps.get(step)
-    if (channels !== undefined) this.steps.set(step, { text: channels.text, reasoning: new Growing(), progress: new Growing() })
+    if (channels !== undefined)
+      this.steps.set(step, { text: channels.text, reasoning: new Growing(), progress: new Growing() })
   }
 
   has(step: StepId): boolean {
@@ -93,7 +94,11 @@ export class Live {
     const steps: Array<LiveStep> = []
     for (const [step, channels] of this.steps) {
       const at = seen[step] ?? nothing
-      if (channels.text.length > at.text || channels.reasoning.length > at.reasoning || channels.progress.length > at.progress) {
+      if (
+        channels.text.length > at.text ||
+        channels.reasoning.length > at.reasoning ||
+        channels.progress.length > at.progress
+      ) {
         steps.push({
           step: step as StepId,
           at,

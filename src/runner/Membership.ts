@@ -102,7 +102,8 @@ export const layer: Layer.Layer<
         ),
       getRunners: Effect.map(store.runners(expiryMs), (runners) =>
         runners.map(
-          (row) => [Runner.Runner.decodeSync((JSON.parse(row.info) as Info).runner), row.healthy] as [Runner.Runner, boolean]
+          (row) =>
+            [Runner.Runner.decodeSync((JSON.parse(row.info) as Info).runner), row.healthy] as [Runner.Runner, boolean]
         )
       ).pipe(persistence),
       setRunnerHealth: (address, healthy) => persistence(store.setHealth(`${address.host}:${address.port}`, healthy)),

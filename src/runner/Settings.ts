@@ -69,4 +69,3 @@ export class RunnerSettings extends Context.Tag("perdure/RunnerSettings")<Runner
 export const databaseUrl: Config.Config<Redacted.Redacted> = Config.redacted("PERDURE_DATABASE_URL").pipe(
   Config.orElse(() => Config.redacted("DATABASE_URL"))
 )
-

@@ -5,4 +5,9 @@ export * as Membership from "./Membership.ts"
 export * as Otlp from "./Otlp.ts"
 export * as Recovery from "./Recovery.ts"
 export * as Runner from "./Runner.ts"
-export { databaseUrl, defaults as runnerDefaults, RunnerSettings, type Settings as RunnerSettingsValues } from "./Settings.ts"
+export {
+  databaseUrl,
+  defaults as runnerDefaults,
+  RunnerSettings,
+  type Settings as RunnerSettingsValues
+} from "./Settings.ts"

@@ -67,11 +67,7 @@ export interface Behaviour<State = any, R = any> {
   /** Pure: what to do now in the running turn. Empty while steps are open means: wait for them. */
   readonly decide: (state: State, session: SessionState<State>) => ReadonlyArray<Action>
   /** Runs one attempt of a step. May run again only as `repeatable` allows (I5). */
-  readonly perform: (
-    step: OpenStep,
-    state: State,
-    context: StepContext
-  ) => Effect.Effect<StepOutput, StepFailure, R>
+  readonly perform: (step: OpenStep, state: State, context: StepContext) => Effect.Effect<StepOutput, StepFailure, R>
   /** Pure: what follows a failed attempt. */
   readonly policy: Policy.Policy
 }

@@ -5,7 +5,7 @@
  * - I8: no step is intended beyond a limit; a turn that has met one ends when its open steps have.
  */
 import type { Command, Entry, Limit, TurnOutcome } from "../domain/Entry.ts"
-import type { CommandId, StepId } from "../domain/Id.ts"
+import type { StepId } from "../domain/Id.ts"
 import { totalTokens } from "../domain/Usage.ts"
 import type { Action, Behaviour, Limits } from "./Behaviour.ts"
 import { type OpenStep, type SessionState, type Turn, wallTimer } from "./State.ts"
@@ -75,7 +75,13 @@ export const decide = <S>(
   if (turn === null) {
     if (state.cancelled !== null) {
       return [
-        { _tag: "SessionEnded", outcome: { _tag: "Cancelled", ...(state.cancelled.reason === undefined ? {} : { reason: state.cancelled.reason }) } }
+        {
+          _tag: "SessionEnded",
+          outcome: {
+            _tag: "Cancelled",
+            ...(state.cancelled.reason === undefined ? {} : { reason: state.cancelled.reason })
+          }
+        }
       ]
     }
     const next = state.queue[0]
@@ -159,11 +165,7 @@ const interrupted = (step: OpenStep, stopping: boolean, now: number): ReadonlyAr
 }
 
 /** Why a command is not accepted now, if it is not; nothing of it is journaled then. */
-export const refuse = (
-  state: SessionState,
-  command: Command,
-  capacity: number
-): "closed" | "busy" | "full" | null => {
+export const refuse = (state: SessionState, command: Command, capacity: number): "closed" | "busy" | "full" | null => {
   if (state.ended !== null || state.cancelled !== null) return command._tag === "Send" ? "closed" : null
   if (command._tag !== "Send") return null
   const busy = state.turn !== null || state.queue.length > 0
@@ -171,6 +173,3 @@ export const refuse = (
   if (state.queue.length >= capacity) return "full"
   return null
 }
-
-/** The entries of an accepted command. A cancel of an ended session, or an interrupt at rest, changes nothing but is kept. */
-export const accept = (id: CommandId, command: Command): ReadonlyArray<Entry> => [{ _tag: "CommandAccepted", id, command }]

@@ -32,7 +32,9 @@ const handlers = Effect.gen(function* () {
   const journal = yield* Journal
   const store = yield* Store
   const settings = yield* SessionSettings
-  const context = yield* Effect.context<Entity.CurrentAddress | Journal | Blobs | Registry | Alarms | Shards | SessionSettings>()
+  const context = yield* Effect.context<
+    Entity.CurrentAddress | Journal | Blobs | Registry | Alarms | Shards | SessionSettings
+  >()
   const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
   const idleMs = Duration.toMillis(settings.idle)
 
@@ -132,11 +134,15 @@ const handlers = Effect.gen(function* () {
         return yield* new Errors.MessageTooLarge({ bytes, limit: settings.messageBytes })
       }
       const actor = yield* existing
-      const claimed = (yield* Claim.check(key.namespace, command as unknown as Json, { textsOnly: true })) as unknown as Command
+      const claimed = (yield* Claim.check(key.namespace, command as unknown as Json, {
+        textsOnly: true
+      })) as unknown as Command
       if (!actor.knows(id)) {
         const before = yield* journal
           .accepted(key, id)
-          .pipe(Effect.catchTag("EntryUnreadable", (error) => new Errors.SessionParked({ ...key, reason: error.message })))
+          .pipe(
+            Effect.catchTag("EntryUnreadable", (error) => new Errors.SessionParked({ ...key, reason: error.message }))
+          )
         if (before !== null) {
           const same =
             before.entry._tag === "CommandAccepted" && JSON.stringify(before.entry.command) === JSON.stringify(claimed)

@@ -197,7 +197,8 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
                 attempt: entry.attempt + 1,
                 dueAt: entry.retryAt,
                 nextInput: entry.nextInput,
-                partial: entry.partial ?? (entry.nextInput === "original" && step.kind === "model" ? undefined : step.partial)
+                partial:
+                  entry.partial ?? (entry.nextInput === "original" && step.kind === "model" ? undefined : step.partial)
               }
             }
           }

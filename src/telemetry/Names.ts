@@ -11,7 +11,7 @@ export const SpanName = {
   /** One turn of a session. Root of its trace; a turn that moves to another runner goes on in the same trace. */
   turn: (agent: string) => `invoke_agent ${agent}`,
   /** One attempt of a model step. */
-  modelCall: (model: string) => `chat ${model}`,
+  modelCall: (model: string | undefined) => (model === undefined ? "chat" : `chat ${model}`),
   /** One attempt of a tool step. */
   toolCall: (tool: string) => `execute_tool ${tool}`,
   /** One attempt of a step that is neither. */

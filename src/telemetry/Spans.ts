@@ -143,13 +143,15 @@ const ofAttempt = (of: Attempt): Attributes => ({
 })
 
 /** `chat {model}`: one attempt of a model step. {@link modelResult} completes it. */
-export const modelCall = (of: Attempt & { readonly provider: string; readonly model: string }): Same =>
+export const modelCall = (
+  of: Attempt & { readonly provider?: string | undefined; readonly model?: string | undefined }
+): Same =>
   spanned(() => [
     SpanName.modelCall(of.model),
     {
       [Attribute.operation]: "chat",
-      [Attribute.provider]: of.provider,
-      [Attribute.requestModel]: of.model,
+      [Attribute.provider]: of.provider ?? "_OTHER",
+      ...(of.model === undefined ? {} : { [Attribute.requestModel]: of.model }),
       ...ofAttempt(of)
     },
     { kind: "client" }

@@ -38,7 +38,8 @@ describe("two runners on one Postgres", () => {
           const before = runners.witness().length
           const killedAt = Date.now()
           host.kill("SIGKILL")
-          const moved = (lines: ReturnType<typeof runners.witness>) => lines.slice(before).find((line) => line.pid !== host.pid)
+          const moved = (lines: ReturnType<typeof runners.witness>) =>
+            lines.slice(before).find((line) => line.pid !== host.pid)
           yield* seen(runners, (lines) => moved(lines) !== undefined)
           const first = moved(runners.witness())!
           console.log(`next call elsewhere ${first.at - killedAt} ms after kill -9`)
@@ -72,7 +73,8 @@ describe("two runners on one Postgres", () => {
           const before = runners.witness().length
           const stoppedAt = Date.now()
           host.kill("SIGSTOP")
-          const moved = (lines: ReturnType<typeof runners.witness>) => lines.slice(before).find((line) => line.pid !== host.pid)
+          const moved = (lines: ReturnType<typeof runners.witness>) =>
+            lines.slice(before).find((line) => line.pid !== host.pid)
           yield* seen(runners, (lines) => moved(lines) !== undefined)
           const first = moved(runners.witness())!
           console.log(`next call elsewhere ${first.at - stoppedAt} ms after SIGSTOP`)

@@ -23,11 +23,17 @@ const until = (child: ChildProcess, text: string, output: () => string): Effect.
   Effect.async((resume) => {
     const look = () => output().includes(text) && resume(Effect.void)
     child.stdout!.on("data", look)
-    child.once("exit", (code) => resume(Effect.dieMessage(`the runner ended with ${code} before it was up:\n${output()}`)))
+    child.once("exit", (code) =>
+      resume(Effect.dieMessage(`the runner ended with ${code} before it was up:\n${output()}`))
+    )
     look()
   })
 
-export const make = (database: Redacted.Redacted): Effect.Effect<Runners, never, Scope.Scope> =>
+/** Of a database, or of a directory: then the program must look at `DIRECTORY`. */
+export const make = (
+  store: Redacted.Redacted | { readonly directory: string },
+  program = "test/fixtures/runner.ts"
+): Effect.Effect<Runners, never, Scope.Scope> =>
   Effect.gen(function* () {
     const directory = yield* Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "perdure-witness-"))),
@@ -35,13 +41,16 @@ export const make = (database: Redacted.Redacted): Effect.Effect<Runners, never,
     )
     const log = join(directory, "witness.jsonl")
     const children: Array<ChildProcess> = []
-    yield* Effect.addFinalizer(() => Effect.sync(() => children.forEach((child) => child.kill("SIGKILL"))))
+    yield* Effect.addFinalizer(() => Effect.sync(() => children.forEach((child) => void child.kill("SIGKILL"))))
 
     return {
       start: (environment = {}) =>
         Effect.gen(function* () {
-          const child = spawn(process.execPath, ["--import", "tsx", "test/fixtures/runner.ts"], {
-            env: { ...process.env, PERDURE_DATABASE_URL: Redacted.value(database), WITNESS: log, ...environment },
+          const where = Redacted.isRedacted(store)
+            ? { PERDURE_DATABASE_URL: Redacted.value(store) }
+            : { DIRECTORY: store.directory }
+          const child = spawn(process.execPath, ["--import", "tsx", program], {
+            env: { ...process.env, ...where, WITNESS: log, ...environment },
             stdio: ["ignore", "pipe", "pipe"]
           })
           children.push(child)
@@ -62,7 +71,10 @@ export const make = (database: Redacted.Redacted): Effect.Effect<Runners, never,
         }),
       witness: () => {
         try {
-          return readFileSync(log, "utf8").trim().split("\n").map((line) => JSON.parse(line) as Line)
+          return readFileSync(log, "utf8")
+            .trim()
+            .split("\n")
+            .map((line) => JSON.parse(line) as Line)
         } catch {
           return []
         }

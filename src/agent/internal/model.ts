@@ -95,17 +95,9 @@ export const perform =
         onDelta: (delta) => (delta.channel === "params" ? Effect.void : context.emit(delta.channel, delta.text))
       }).pipe(
         Effect.tap((answer) => see(answer, messages)),
-        Effect.mapError((error) =>
-          error.partial === undefined
-            ? error
-            : new StepFailure({
-                failure: error.failure,
-                usage: error.usage,
-                partial: { parts: join(prefix, error.partial as ReadonlyArray<AssistantPart>) }
-              })
-        )
+        Effect.mapError((error) => withPrefix(prefix, error))
       )
-      const answer = yield* Spans.modelCall({ ...of(step, context), provider: "_OTHER", model: context.agent })(asked)
+      const answer = yield* Spans.modelCall(of(step, context))(asked)
       const { usage } = answer
       yield* Metrics.modelCalled({
         provider: answer.provider ?? "_OTHER",
@@ -121,6 +113,14 @@ export const perform =
       }
       return { output: output as unknown as Json, usage }
     }).pipe(Effect.mapError(toStepFailure))
+
+/** What has been produced by all attempts so far: a next one goes on from there, though the last one added nothing. */
+const withPrefix = (prefix: ReadonlyArray<AssistantPart>, error: StepFailure): StepFailure => {
+  const parts = join(prefix, (error.partial ?? []) as ReadonlyArray<AssistantPart>)
+  return parts.length === 0
+    ? error
+    : new StepFailure({ failure: error.failure, usage: error.usage, partial: { parts } })
+}
 
 /** What names an attempt on a span. */
 const of = (step: OpenStep, context: StepContext): Spans.Attempt => ({

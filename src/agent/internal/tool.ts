@@ -72,7 +72,10 @@ const contextOf = (
 
     const run = (spawn: Spawn) =>
       Effect.gen(function* () {
-        const channels = { stdout: yield* Claim.collector(namespace, inlineBytes), stderr: yield* Claim.collector(namespace, inlineBytes) }
+        const channels = {
+          stdout: yield* Claim.collector(namespace, inlineBytes),
+          stderr: yield* Claim.collector(namespace, inlineBytes)
+        }
         const finished = yield* processes.run(spawn, { onOutput: (channel, chunk) => channels[channel].write(chunk) })
         const ran: Ran = { exit: finished.exit, stdout: yield* channels.stdout.end, stderr: yield* channels.stderr.end }
         if (Claim.isClaim(ran.stdout)) attached.add(ran.stdout)
@@ -100,10 +103,7 @@ const contextOf = (
 export const perform = (
   toolkit: Toolkit.Any,
   timeouts: Readonly<Record<string, Duration.DurationInput>>
-): ((
-  step: OpenStep,
-  context: StepContext
-) => Effect.Effect<StepOutput, StepFailure, Processes | Blobs>) => {
+): ((step: OpenStep, context: StepContext) => Effect.Effect<StepOutput, StepFailure, Processes | Blobs>) => {
   const prepared = new WeakMap<Context.Context<never>["unsafeMap"], Map<string, Prepared | null>>()
 
   const find = (name: string, context: Context.Context<never>): Prepared | null => {
@@ -143,7 +143,8 @@ export const perform = (
           ? (effect) => effect
           : Effect.timeoutFail({
               duration: timeout,
-              onTimeout: () => fail("TimedOut", `"${step.name}" did not end within ${Duration.format(Duration.decode(timeout))}`)
+              onTimeout: () =>
+                fail("TimedOut", `"${step.name}" did not end within ${Duration.format(Duration.decode(timeout))}`)
             })
       )
       const { callId } = step.input as unknown as ToolInput
@@ -160,7 +161,11 @@ export const perform = (
       )
       const result = yield* tool
         .encode(value)
-        .pipe(Effect.mapError((error) => fail("Defect", `"${step.name}" returned what its schema forbids: ${describe(error)}`)))
+        .pipe(
+          Effect.mapError((error) =>
+            fail("Defect", `"${step.name}" returned what its schema forbids: ${describe(error)}`)
+          )
+        )
       const output: ToolOutput = { result: fromUnknown(result), isError }
       return { output: output as unknown as Json, claims: attached }
     }).pipe(Effect.scoped)

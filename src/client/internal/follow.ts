@@ -12,7 +12,10 @@ import type { Protocol } from "../../session/index.ts"
 const pageSize = 256
 
 /** The text of model steps is part of the feed: a claim on it is resolved. All else stays as it is. */
-const resolveText = (key: SessionKey, recorded: Recorded): Effect.Effect<Recorded, BlobMissing | StoreUnavailable, Blobs> => {
+const resolveText = (
+  key: SessionKey,
+  recorded: Recorded
+): Effect.Effect<Recorded, BlobMissing | StoreUnavailable, Blobs> => {
   const { entry } = recorded
   const field = entry._tag === "StepSucceeded" ? "output" : entry._tag === "AttemptFailed" ? "partial" : null
   const content = field === null ? undefined : (entry as { readonly [field]?: Json })[field as never]
@@ -22,8 +25,7 @@ const resolveText = (key: SessionKey, recorded: Recorded): Effect.Effect<Recorde
   )
 }
 
-const isModelOutput = (content: Json): boolean =>
-  typeof content === "object" && content !== null && "parts" in content
+const isModelOutput = (content: Json): boolean => typeof content === "object" && content !== null && "parts" in content
 
 export const follow = <E>(
   key: SessionKey,

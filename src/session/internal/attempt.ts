@@ -58,7 +58,9 @@ export const settle = (
     onFailure: (cause) => {
       const { failure, partial, usage } = failureOf(cause)
       return Effect.zipWith(
-        partial === undefined ? Effect.succeed(undefined) : Claim.check(key.namespace, fromUnknown(partial), { textsOnly: kind === "model" }),
+        partial === undefined
+          ? Effect.succeed(undefined)
+          : Claim.check(key.namespace, fromUnknown(partial), { textsOnly: kind === "model" }),
         Random.next,
         (partial, random): AttemptExit => ({ _tag: "Failed", failure, partial, usage, random })
       )

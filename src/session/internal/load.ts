@@ -80,7 +80,9 @@ export const load = (
       snapshot: { seq: since, bytes: from.bytes },
       entriesSince: head.seq - since
     }
-  }).pipe(Effect.catchTag("EntryUnreadable", (error: EntryUnreadable) => new SessionParked({ ...key, reason: error.message })))
+  }).pipe(
+    Effect.catchTag("EntryUnreadable", (error: EntryUnreadable) => new SessionParked({ ...key, reason: error.message }))
+  )
 
 const headOf = (recorded: Recorded): Head => ({ seq: recorded.seq, chain: Buffer.from(recorded.hash, "hex") })
 

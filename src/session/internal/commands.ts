@@ -1,0 +1,61 @@
+/** Accepting commands, once each (I1). */
+import { Effect } from "effect"
+import type { Command } from "../../domain/Entry.ts"
+import * as Errors from "../../domain/Errors.ts"
+import type { CommandId, SessionKey } from "../../domain/Id.ts"
+import { refuse } from "../Decide.ts"
+import type { Ack, Refused } from "../Protocol.ts"
+import type { Draft } from "./draft.ts"
+
+/** Answers that are remembered; older ones are looked up in the store. */
+const mostRemembered = 1_000
+
+export class Commands {
+  private readonly accepted = new Map<CommandId, { readonly seq: number; readonly command: string }>()
+
+  /** @param forgot whether commands may have been accepted that are not remembered here */
+  constructor(
+    private readonly key: SessionKey,
+    private readonly capacity: number,
+    private forgot: boolean
+  ) {}
+
+  /** Whether it can be said without asking the store if the id was used before. */
+  knows(id: CommandId): boolean {
+    return !this.forgot || this.accepted.has(id)
+  }
+
+  /** Drafts the command, and says what to answer once the draft is on disk. */
+  accept(draft: Draft, id: CommandId, command: Command): Effect.Effect<Ack, Refused> {
+    const { key } = this
+    const text = JSON.stringify(command)
+    const known = this.accepted.get(id)
+    if (known !== undefined) {
+      return known.command === text
+        ? Effect.succeed({ seq: known.seq })
+        : Effect.fail(new Errors.CommandConflict({ ...key, command: id }))
+    }
+    // What it asks for is so already.
+    if (draft.state.ended !== null && command._tag === "Cancel") return Effect.succeed({ seq: draft.state.seq })
+    if (draft.state.seq === 0) return Effect.fail(new Errors.SessionNotFound(key))
+    switch (refuse(draft.state, command, this.capacity)) {
+      case "closed":
+        return Effect.fail(new Errors.SessionClosed(key))
+      case "busy":
+        return Effect.fail(new Errors.SessionBusy(key))
+      case "full":
+        return Effect.fail(new Errors.MailboxFull({ ...key, capacity: this.capacity }))
+      case null:
+        draft.push({ _tag: "CommandAccepted", id, command })
+        this.remember(id, draft.state.seq, text)
+        return Effect.succeed({ seq: draft.state.seq })
+    }
+  }
+
+  private remember(id: CommandId, seq: number, command: string): void {
+    this.accepted.set(id, { seq, command })
+    if (this.accepted.size <= mostRemembered) return
+    this.accepted.delete(this.accepted.keys().next().value!)
+    this.forgot = true
+  }
+}

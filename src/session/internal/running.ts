@@ -1,0 +1,118 @@
+/** The attempts that run now: one fiber each, begun after its intent is on disk. */
+import { Clock, Effect, Fiber } from "effect"
+import { type Blobs, Claim } from "../../blob/index.ts"
+import type { SessionKey, StepId } from "../../domain/Id.ts"
+import type { Json } from "../../domain/Json.ts"
+import { Feed, type Live } from "../../feed/index.ts"
+import type { Behaviour } from "../Behaviour.ts"
+import type { OpenStep, SessionState } from "../State.ts"
+import type { StepContext } from "../StepContext.ts"
+import { type AttemptExit, idempotencyKey, settle } from "./attempt.ts"
+
+export interface Host {
+  readonly key: SessionKey
+  readonly behaviour: Behaviour
+  readonly live: Live
+  readonly fork: (effect: Effect.Effect<void, never, Blobs>) => Fiber.RuntimeFiber<void>
+  readonly state: () => SessionState
+  /** Makes an attempt's spans part of the turn's. */
+  readonly within: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  readonly save: (step: OpenStep, partial: Json) => Effect.Effect<void>
+  /** An attempt has come to an end. Not called for one that ended with its actor. */
+  readonly ended: (step: OpenStep, startedAt: number, exit: AttemptExit) => void
+  /** Live text has grown. */
+  readonly changed: () => void
+}
+
+export class Running {
+  private readonly attempts = new Map<StepId, { readonly tool: boolean; readonly fiber: Fiber.RuntimeFiber<void> }>()
+  private closed = false
+
+  constructor(private readonly host: Host) {}
+
+  has(step: StepId): boolean {
+    return this.attempts.has(step)
+  }
+
+  /** The attempt's end was seen. */
+  delete(step: StepId): void {
+    this.attempts.delete(step)
+  }
+
+  /** What the state says is open runs, if something may begin; what must stop is stopped. */
+  follow(state: SessionState, mayBegin: boolean): void {
+    const stopping = state.turn?.stopping != null
+    for (const id in state.open) {
+      const step = state.open[id]!
+      const one = this.attempts.get(step.step)
+      if (stopping) one?.fiber.unsafeInterruptAsFork(one.fiber.id())
+      else if (one === undefined && mayBegin) this.begin(step)
+    }
+  }
+
+  hasTools(): boolean {
+    for (const { tool } of this.attempts.values()) if (tool) return true
+    return false
+  }
+
+  /** Interrupts all, and waits until they are gone: their outcomes are nobody's any more. */
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.closed = true
+    return Fiber.interruptAll([...this.attempts.values()].map(({ fiber }) => fiber))
+  })
+
+  private begin(step: OpenStep): void {
+    this.attempts.set(step.step, { tool: step.kind === "tool", fiber: this.host.fork(this.attempt(step)) })
+  }
+
+  private attempt(step: OpenStep): Effect.Effect<void, never, Blobs> {
+    const { behaviour, key, state, within } = this.host
+    return Effect.uninterruptibleMask((restore) => {
+      let startedAt = step.dueAt
+      return Effect.gen(this, function* () {
+        const now = yield* Clock.currentTimeMillis
+        if (step.dueAt > now) yield* Effect.sleep(step.dueAt - now)
+        startedAt = Math.max(now, step.dueAt)
+        yield* this.restoreLive(step)
+        return yield* within(behaviour.perform(step, state().behaviour, this.contextOf(step)))
+      }).pipe(
+        restore,
+        Effect.exit,
+        Effect.flatMap((exit) => settle(key, step.kind, exit)),
+        Effect.map((exit) => {
+          if (!this.closed) this.host.ended(step, startedAt, exit)
+        })
+      )
+    })
+  }
+
+  /** A fresh runner has none of the text that the journal kept of a cut answer: readers count from its start. */
+  private restoreLive(step: OpenStep): Effect.Effect<void, never, Blobs> {
+    const { key, live } = this.host
+    if (step.nextInput !== "continue" || live.has(step.step)) return Effect.void
+    return Claim.resolve(key.namespace, step.partial ?? null).pipe(
+      Effect.map((partial) => live.begin(step.step, Feed.textOf(partial))),
+      // The step itself will meet the same loss and say so.
+      Effect.ignore
+    )
+  }
+
+  private contextOf(step: OpenStep): StepContext {
+    const { behaviour, changed, key, live, save } = this.host
+    return {
+      key,
+      agent: behaviour.agent,
+      turn: step.turn,
+      step: step.step,
+      attempt: step.attempt,
+      idempotencyKey: idempotencyKey(key, step.step),
+      emit: (channel, text) =>
+        Effect.sync(() => {
+          live.push(step.step, channel, text)
+          changed()
+        }),
+      saved: step.partial,
+      save: (partial) => save(step, partial)
+    }
+  }
+}
