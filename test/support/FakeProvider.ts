@@ -30,11 +30,14 @@ export interface Recorded {
   readonly body: any
 }
 
+/** `n` is how many requests came before this one. */
+export type Scripted = Behaviour | ((request: Recorded, n: number) => Behaviour)
+
 export interface FakeProvider {
   readonly url: string
   readonly requests: ReadonlyArray<Recorded>
-  /** What the next calls are answered with, one each; the last is repeated. */
-  readonly script: (...behaviours: ReadonlyArray<Behaviour>) => void
+  /** What the next calls are answered with, one each; the last is repeated. A function answers by what it is asked. */
+  readonly script: (...behaviours: ReadonlyArray<Scripted>) => void
   /** Waits until a request has come and its stream has sent all that it has before its `end`. */
   readonly sent: Effect.Effect<void>
   /** Waits until a client has closed a connection whose answer was not at its end. */
@@ -83,7 +86,7 @@ const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 
 export const make: Effect.Effect<FakeProvider, never, Scope.Scope> = Effect.gen(function* () {
   const requests: Array<Recorded> = []
-  let behaviours: ReadonlyArray<Behaviour> = []
+  let behaviours: ReadonlyArray<Scripted> = []
   let served = 0
   const sent = yield* Queue.unbounded<void>()
   const hungUp = yield* Queue.unbounded<void>()
@@ -121,8 +124,14 @@ export const make: Effect.Effect<FakeProvider, never, Scope.Scope> = Effect.gen(
     request.on("data", (chunk: Buffer) => chunks.push(chunk))
     request.on("end", () => {
       const text = Buffer.concat(chunks).toString("utf8")
-      requests.push({ path: request.url ?? "", headers: request.headers, body: text === "" ? null : JSON.parse(text) })
-      const behaviour = behaviours[Math.min(served++, behaviours.length - 1)]
+      const recorded = {
+        path: request.url ?? "",
+        headers: request.headers,
+        body: text === "" ? null : JSON.parse(text)
+      }
+      requests.push(recorded)
+      const scripted = behaviours[Math.min(served++, behaviours.length - 1)]
+      const behaviour = typeof scripted === "function" ? scripted(recorded, requests.length - 1) : scripted
       void answer(behaviour ?? status(500, { error: { type: "fake", message: "nothing scripted" } }), response)
     })
   })
