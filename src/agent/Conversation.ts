@@ -96,7 +96,7 @@ const settle = (state: Conversation): Conversation =>
 const answer = (state: Conversation, match: (call: Call) => boolean, result: Call["result"]): Conversation =>
   settle({
     ...state,
-    calls: state.calls && state.calls.map((call) => (call.result === null && match(call) ? { ...call, result } : call))
+    calls: state.calls?.map((call) => (call.result === null && match(call) ? { ...call, result } : call)) ?? null
   })
 
 const toldOf = (failure: Failure): string => {
@@ -133,7 +133,7 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
       const { callId } = entry.input as unknown as ToolInput
       return {
         ...state,
-        calls: state.calls && state.calls.map((call) => (call.callId === callId ? { ...call, step: entry.step } : call))
+        calls: state.calls?.map((call) => (call.callId === callId ? { ...call, step: entry.step } : call)) ?? null
       }
     }
     case "StepSucceeded": {

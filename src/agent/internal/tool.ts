@@ -107,10 +107,13 @@ export const perform = (
   const prepared = new WeakMap<Context.Context<never>["unsafeMap"], Map<string, Prepared | null>>()
 
   const find = (name: string, context: Context.Context<never>): Prepared | null => {
-    let known = prepared.get(context.unsafeMap)
-    if (known === undefined) prepared.set(context.unsafeMap, (known = new Map()))
-    let one = known.get(name)
-    if (one === undefined) known.set(name, (one = toolkit.tools[name] ? prepare(toolkit.tools[name], context) : null))
+    const known = prepared.get(context.unsafeMap) ?? new Map<string, Prepared | null>()
+    prepared.set(context.unsafeMap, known)
+    const found = known.get(name)
+    if (found !== undefined) return found
+    const tool = toolkit.tools[name]
+    const one = tool === undefined ? null : prepare(tool, context)
+    known.set(name, one)
     return one
   }
 
