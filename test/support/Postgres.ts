@@ -23,9 +23,23 @@ export interface Server {
   readonly restart: (mode: "fast" | "immediate") => Promise<void>
 }
 
-/** Postgres refuses to be root. Any other uid will do; it needs no name. */
-const owner: { readonly uid: number; readonly gid: number } | undefined =
-  process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : undefined
+interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Postgres refuses to be root, and wants its user to have a name: `nobody`, or whoever else is there. */
+const unprivileged = (): Owner => {
+  const users = fs
+    .readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .map((line) => line.split(":"))
+    .filter((fields) => Number(fields[2]) > 0)
+  const [, , uid, gid] = users.find(([name]) => name === "nobody") ?? users[0] ?? []
+  return { uid: Number(uid ?? 65534), gid: Number(gid ?? 65534) }
+}
+
+const owner: Owner | undefined = process.getuid?.() === 0 ? unprivileged() : undefined
 
 const sleep = (millis: number) => new Promise((resolve) => setTimeout(resolve, millis))
 
