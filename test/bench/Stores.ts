@@ -5,7 +5,7 @@ import * as path from "node:path"
 import * as SqlClient from "@effect/sql/SqlClient"
 import { Context, Effect, Layer, Redacted, type Scope } from "effect"
 import type { Agent } from "../../src/agent/index.ts"
-import { Cluster, Runner, RunnerSettings } from "../../src/runner/index.ts"
+import { Cluster, Door, Runner, RunnerSettings } from "../../src/runner/index.ts"
 import type { Behaviour, Settings } from "../../src/session/index.ts"
 import { Postgres, Sqlite } from "../../src/store/index.ts"
 import * as TestPostgres from "../support/Postgres.ts"
@@ -27,7 +27,8 @@ export const sqlite = (directory: string): Target => ({
   driver: "sqlite",
   where: directory,
   runner: (behaviours, settings) =>
-    Runner.layerWith(behaviours, Cluster.layerEmbedded, settings).pipe(
+    Door.layer(directory).pipe(
+      Layer.provideMerge(Runner.layerWith(behaviours, Cluster.layerEmbedded, settings)),
       Layer.provide(RunnerSettings.layer()),
       Layer.provideMerge(Sqlite.layer({ directory })),
       Layer.orDie
