@@ -2,7 +2,8 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { ConfigProvider, Effect, Layer, Redacted, type Scope, Stream } from "effect"
+import { ConfigProvider, Effect, Layer, Redacted, Schedule, type Scope, Stream } from "effect"
+import type { Session } from "../../src/client/index.ts"
 import type { Entry } from "../../src/domain/Entry.ts"
 import { SessionKey } from "../../src/domain/Id.ts"
 import type { FeedEvent } from "../../src/feed/index.ts"
@@ -35,6 +36,13 @@ export const until = (what: string, test: () => boolean): Effect.Effect<void> =>
     Effect.retry({ schedule: Runners.often }),
     Effect.orElse(() => Effect.dieMessage(`it did not come to pass: ${what}`))
   )
+
+/** Waits until a session rests, without reading its feed: whoever counts what is read does not want to count that. */
+export const atRest = (session: Session) =>
+  Effect.repeat(session.state, {
+    until: ({ queued, turn }) => turn === null && queued === 0,
+    schedule: Schedule.spaced("3 millis")
+  })
 
 /** All entries of a session, from the store. */
 export const entriesOf = (session: string): Effect.Effect<ReadonlyArray<Entry>, never, Journal> =>
