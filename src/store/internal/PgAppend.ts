@@ -14,6 +14,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { Effect } from "effect"
 import type { Group, Written } from "../Store.ts"
 import { escape } from "./Escape.ts"
+import * as PgAppendOne from "./PgAppendOne.ts"
 import * as PgConnection from "./PgConnection.ts"
 import { isUnique } from "./PgFailure.ts"
 import * as Rows from "./Rows.ts"
@@ -204,7 +205,7 @@ export const append = (
 ): ((groups: ReadonlyArray<Group>) => Effect.Effect<ReadonlyArray<Written>, SqlError>) => {
   const write = (groups: ReadonlyArray<Group>): Effect.Effect<ReadonlyArray<Written>, SqlError> =>
     Effect.suspend(() => {
-      const { name, text, params } = statement(groups)
+      const { name, text, params } = PgAppendOne.fits(groups) ? PgAppendOne.statement(groups[0]!) : statement(groups)
       return Effect.map(PgConnection.prepared<Held>(sql, name, text, params), (rows) => {
         const epochs = new Map(rows.map(({ shard, epoch }) => [shard, Number(epoch)]))
         return groups.map(({ shard, epoch }) => (epochs.get(shard) === epoch ? "written" : "fenced"))
