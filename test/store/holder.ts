@@ -14,7 +14,7 @@ const program = Effect.gen(function* () {
   yield* store.acquire("held:1", "one", [shard("shard:held")], 60_000)
   yield* store.append([group({ namespace: namespace("held"), shard: shard("shard:held") }, "s", 1, [row(1)])])
   yield* Console.log("held")
-  yield* Effect.never
+  return yield* Effect.never
 })
 
 const live = driver === "sqlite" ? Sqlite.layer({ directory: where }) : Postgres.layer({ url: Redacted.make(where) })
