@@ -36,7 +36,7 @@ export const defaults: Settings = {
   weight: 1,
   onLost: Effect.zipRight(
     Effect.logFatal("This runner was taken for dead by the others and ends itself. Its sessions go on elsewhere."),
-    Effect.sync(() => process.exit(75))
+    Effect.sync((): void => process.exit(75))
   )
 }
 

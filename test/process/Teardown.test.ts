@@ -274,7 +274,7 @@ describe("the watchdog", () => {
             process.kill(watchdog!.pid, "SIGKILL")
             yield* survivors(`perdure-watchdog ${running.marker.split(".")[0]}`, 50)
             yield* Deferred.succeed(killed, undefined)
-            yield* Effect.never
+            return yield* Effect.never
           })
         )
       )

@@ -29,7 +29,7 @@ const program = Effect.gen(function* () {
     return yield* Effect.forEach(spawns, (spawn) => Effect.forever(once(spawn)), { concurrency: "unbounded" })
   }
   yield* Effect.forEach(spawns, processes.start, { concurrency: "unbounded" })
-  yield* Effect.never
+  return yield* Effect.never
 })
 
 Effect.runPromise(Effect.scoped(program).pipe(Effect.provide(Processes.layerWith(order.options)))).catch((cause) => {
