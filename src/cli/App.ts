@@ -136,10 +136,7 @@ const tail = Command.make(
   {
     session,
     after: text("after", "CURSOR", "Go on behind this place; from the start unless told").pipe(Options.optional),
-    follow: Options.boolean("follow", { ifPresent: true, negationNames: ["no-follow"] }).pipe(
-      Options.withDescription("Wait for what comes; --no-follow shows what there is"),
-      Options.withDefault(true)
-    ),
+    noFollow: flag("no-follow", "Show what there is, and do not wait for more"),
     ...common
   },
   lazily(

@@ -1,16 +1,15 @@
 /** `perdure run`: hosts a module's agents for as long as one turn takes, and shows it. */
 import { Context, Effect, Option } from "effect"
-import type { Agent } from "../../agent/index.ts"
 import { Client, type Session, TurnNotCompleted } from "../../client/index.ts"
 import type { TurnOutcome } from "../../domain/Entry.ts"
 import * as Errors from "../../domain/Errors.ts"
 import { SessionKey } from "../../domain/Id.ts"
 import { Cursor, type FeedEvent } from "../../feed/index.ts"
 import { Journal } from "../../journal/index.ts"
-import { Store } from "../../store/index.ts"
 import { AgentNotNamed } from "../CliError.ts"
 import * as Follow from "../Follow.ts"
 import * as Host from "../Host.ts"
+import * as Key from "../Key.ts"
 import * as Message from "../Message.ts"
 import * as Module from "../Module.ts"
 import * as Output from "../Output.ts"
@@ -35,6 +34,19 @@ const runnerOf = (where: Where.Where, module: Module.Loaded) =>
       )
     )
   )
+
+/** Which of several agents is meant: a session that exists knows it. */
+const agentOf = (where: Where.Where, module: Module.Loaded, session: string) =>
+  Effect.gen(function* () {
+    const key = yield* Key.of(where, session)
+    const info = yield* Key.existing(key).pipe(
+      Effect.provide(Where.reader(where)),
+      // No store, no session: whoever starts one says with which agent.
+      Effect.orElseSucceed(() => null)
+    )
+    const found = module.agents.find(({ name }) => name === info?.agent)
+    return found ?? (yield* new AgentNotNamed({ path: module.path, known: module.agents.map(({ name }) => name) }))
+  })
 
 const pageEntries = 256
 
@@ -75,18 +87,12 @@ export const main = (options: Options) =>
     const message = yield* Message.read(options)
     const module = yield* Module.load(options.module)
     const named = yield* Module.pick(module, Option.getOrUndefined(options.agent))
+    // Going on takes up what is there, whatever its agent.
+    const agent = message === null ? null : (named ?? (yield* agentOf(where, module, options.session)))
     const runner = yield* runnerOf(where, module)
     const client = Context.get(runner, Client.Client)
     const { namespace } = where
     const existing = yield* client.existing(options.session, { namespace })
-
-    const agentOf = Effect.gen(function* () {
-      if (named !== null) return named
-      // A session knows its agent.
-      const info = yield* Context.get(runner, Store).session(existing.namespace, existing.id)
-      const agent: Agent.Any | undefined = module.agents.find(({ name }) => name === info?.agent)
-      return agent ?? (yield* new AgentNotNamed({ path: module.path, known: module.agents.map(({ name }) => name) }))
-    })
 
     const finish = (last: { readonly turn: number; readonly outcome: TurnOutcome; readonly cursor: string }) =>
       Effect.gen(function* () {
@@ -95,8 +101,8 @@ export const main = (options: Options) =>
       })
 
     const work = Effect.gen(function* () {
-      if (message !== null) {
-        const session = yield* client.session(yield* agentOf, options.session, { namespace })
+      if (message !== null && agent !== null) {
+        const session = yield* client.session(agent, options.session, { namespace })
         const id = Option.getOrUndefined(options.id)
         const accepted = yield* session.send(message, id === undefined ? {} : { id })
         let mine = false

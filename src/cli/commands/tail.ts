@@ -14,7 +14,7 @@ import * as Where from "../Where.ts"
 export interface Options extends Where.Options {
   readonly session: string
   readonly after: Option.Option<string>
-  readonly follow: boolean
+  readonly noFollow: boolean
   readonly json: boolean
   readonly colours: boolean
 }
@@ -81,7 +81,7 @@ export const main = (options: Options) =>
     yield* Effect.gen(function* () {
       const info = yield* Key.existing(key)
       yield* show(stored(key, place))
-      if (!options.follow || info.status === "ended") return
+      if (options.noFollow || info.status === "ended") return
       for (let looks = 0; !ended; looks++) {
         if (looks % looksForRunner === 0) {
           yield* show(live(where, key, place)).pipe(Effect.catchIf(isGone, () => Effect.void))
