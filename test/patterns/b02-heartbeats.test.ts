@@ -1,0 +1,106 @@
+/**
+ * B2. A slow answer is not taken for a dead worker. What counts is the silence of the stream; a step does not run again
+ * while its runner lives; who stops a step aborts its HTTP request. (A stopped and revived runner is fenced:
+ * `acceptance/cluster.test.ts`.)
+ */
+import { describe, expect, it } from "@effect/vitest"
+import { Tool, Toolkit } from "@effect/ai"
+import { Effect, Layer, Schema, Stream } from "effect"
+import { Agent } from "../../src/agent/index.ts"
+import { Client, ClientSettings, clientDefaults } from "../../src/client/index.ts"
+import { Runner } from "../../src/runner/index.ts"
+import { ScriptedModel } from "../../src/testing/index.ts"
+import * as Anthropic from "../support/FakeAnthropic.ts"
+import * as Fake from "../support/FakeProvider.ts"
+import { directory, entriesOf, tagged } from "../support/World.ts"
+
+const Talker = Agent.make("talker", { silence: "600 millis" })
+
+const runner = (home: string, fake: Fake.FakeProvider) =>
+  Runner.layerEmbedded({ agents: [Talker], directory: home }).pipe(Layer.provide(Anthropic.layer(fake)))
+
+const tokens = Array.from({ length: 30 }, (_, i) => `t${i} `)
+
+/** A client that asks again long before an answer can be there. */
+const hasty = Layer.succeed(ClientSettings, { ...clientDefaults, attempt: "100 millis", poll: "50 millis" })
+
+describe("B2: heartbeats", () => {
+  it.scopedLive("an answer three times as long as the deadline of silence, but never silent, is asked for once", () =>
+    Effect.gen(function* () {
+      const fake = yield* Fake.make
+      const home = yield* directory
+      fake.script(Fake.whole(Fake.paced(60, Anthropic.message([Anthropic.text(...tokens)]))))
+      yield* Effect.gen(function* () {
+        const session = yield* Client.session(Talker, "s")
+        expect(yield* session.ask("Go")).toBe(tokens.join(""))
+        expect(fake.requests).toHaveLength(1)
+        expect(tagged(yield* entriesOf("s"), "AttemptFailed")).toEqual([])
+      }).pipe(Effect.provide(Layer.provide(runner(home, fake), hasty)))
+    })
+  )
+
+  it.scopedLive("a tool that takes its time runs once, however impatient its client", () =>
+    Effect.gen(function* () {
+      const home = yield* directory
+      const Slow = Tool.make("slow", { success: Schema.String }).annotate(Tool.Readonly, true)
+      const toolkit = Toolkit.make(Slow)
+      const Patient = Agent.make("patient", { toolkit })
+      let runs = 0
+      const live = Runner.layerEmbedded({ agents: [Patient], directory: home }).pipe(
+        Layer.provide(toolkit.toLayer({ slow: () => Effect.delay(Effect.succeed(`run ${++runs}`), "1200 millis") })),
+        Layer.provide(ScriptedModel.make([ScriptedModel.calls("slow", {}), ScriptedModel.text("done")])),
+        Layer.provide(hasty)
+      )
+      yield* Effect.gen(function* () {
+        const session = yield* Client.session(Patient, "s")
+        expect(yield* session.ask("Go")).toBe("done")
+        expect(runs).toBe(1)
+      }).pipe(Effect.provide(live))
+    })
+  )
+
+  it.scopedLive(
+    "a stream that falls silent is ended by the deadline, its request aborted, and the answer goes on from its text",
+    () =>
+      Effect.gen(function* () {
+        const fake = yield* Fake.make
+        const home = yield* directory
+        fake.script(
+          Fake.hangAfter(5, Anthropic.message([Anthropic.text("One ", "two ")])),
+          Fake.whole(Anthropic.message([Anthropic.text("three")]))
+        )
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Talker, "s")
+          const accepted = yield* session.send("Go")
+          yield* fake.hungUp.pipe(Effect.timeout("10 seconds"))
+          expect(yield* session.result(accepted)).toEqual({ _tag: "Completed", output: "One two three" })
+          expect(fake.requests).toHaveLength(2)
+          const [failed] = tagged(yield* entriesOf("s"), "AttemptFailed")
+          expect(failed).toMatchObject({ failure: { class: "TimedOut" }, nextInput: "continue" })
+        }).pipe(Effect.provide(runner(home, fake)))
+      })
+  )
+
+  it.scopedLive.each(["interrupt", "cancel"] as const)(
+    "%s aborts the request at the provider, which is not asked again",
+    (how) =>
+      Effect.gen(function* () {
+        const fake = yield* Fake.make
+        const home = yield* directory
+        fake.script(Fake.hangAfter(5, Anthropic.message([Anthropic.text("One ", "two ")])))
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Talker, "s")
+          const accepted = yield* session.send("Go")
+          yield* session.feed({ after: accepted.cursor }).pipe(
+            Stream.filter(({ _tag }) => _tag === "Delta"),
+            Stream.runHead
+          )
+          yield* session.stop(how, { reason: "enough" })
+          yield* fake.hungUp.pipe(Effect.timeout("1 second"))
+          const outcome = yield* session.result(accepted)
+          expect(outcome._tag).toBe("Interrupted")
+          expect(fake.requests).toHaveLength(1)
+        }).pipe(Effect.provide(runner(home, fake)))
+      })
+  )
+})

@@ -1,0 +1,144 @@
+/** B3. Limits are always on; each ends the turn, says which it was, and the session goes on. Cites I8, I11. */
+import { describe, expect, it } from "@effect/vitest"
+import { Tool, Toolkit } from "@effect/ai"
+import { Effect, Layer, Schema } from "effect"
+import { Agent } from "../../src/agent/index.ts"
+import { Client, TurnNotCompleted } from "../../src/client/index.ts"
+import { Runner } from "../../src/runner/index.ts"
+import { ScriptedModel } from "../../src/testing/index.ts"
+import { directory, entriesOf, tagged } from "../support/World.ts"
+
+const Again = Tool.make("again", { success: Schema.String })
+const toolkit = Toolkit.make(Again)
+
+/** Calls its tool for ever, several at once where it is told; answers `Stop`. Each call costs 100 tokens, 0.3 dollars. */
+const endless = (at: number, delay: "0 millis" | "50 millis") =>
+  ScriptedModel.make(
+    ScriptedModel.reply((prompt) => {
+      const last = prompt.content.filter(({ role }) => role === "user").at(-1)
+      if (JSON.stringify(last).includes("Stop")) return ScriptedModel.text("stopped")
+      const calls = Array.from({ length: at }, (_, i) =>
+        ScriptedModel.calls("again", {}, { id: `c${prompt.content.length}-${i}` })
+      )
+      const usage = { inputTokens: 40, outputTokens: 20_000 }
+      return { ...ScriptedModel.says("on ", ...calls), options: { usage, delay } }
+    }),
+    { model: "claude-sonnet-4-5", direct: true }
+  )
+
+const handlers = toolkit.toLayer({ again: () => Effect.succeed("again") })
+
+const run = (
+  budget: Agent.Options<{}>["budget"],
+  options: { readonly parallel?: number; readonly delay?: "50 millis" } = {}
+) =>
+  Effect.gen(function* () {
+    const home = yield* directory
+    const Looper = Agent.make("looper", { toolkit, budget })
+    const live = Runner.layerEmbedded({ agents: [Looper], directory: home }).pipe(
+      Layer.provide([handlers, endless(options.parallel ?? 1, options.delay ?? "0 millis")])
+    )
+    return yield* Effect.gen(function* () {
+      const session = yield* Client.session(Looper, "s")
+      const error = yield* Effect.flip(session.ask("Go"))
+      expect(error).toBeInstanceOf(TurnNotCompleted)
+      expect(error.message).toContain("raise the agent's budget")
+      const entries = yield* entriesOf("s")
+      // Not an end: it answers what comes next.
+      expect(yield* session.ask("Stop")).toBe("stopped")
+      expect((yield* session.state).status).toBe("resting")
+      return { outcome: (error as TurnNotCompleted).outcome, entries }
+    }).pipe(Effect.provide(live))
+  })
+
+const kinds = (entries: Parameters<typeof tagged>[0], kind: string) =>
+  tagged(entries, "StepIntended").filter((step) => step.kind === kind).length
+
+describe("B3: limits", () => {
+  it.scopedLive("I8: steps", () =>
+    Effect.gen(function* () {
+      const { entries, outcome } = yield* run({ steps: 7 })
+      expect(outcome).toEqual({ _tag: "LimitReached", limit: "steps", allowed: 7, used: 7 })
+      expect(tagged(entries, "StepIntended")).toHaveLength(7)
+    })
+  )
+
+  it.scopedLive("I8: model calls", () =>
+    Effect.gen(function* () {
+      const { entries, outcome } = yield* run({ modelCalls: 3 })
+      expect(outcome).toEqual({ _tag: "LimitReached", limit: "modelCalls", allowed: 3, used: 3 })
+      expect(kinds(entries, "model")).toBe(3)
+    })
+  )
+
+  it.scopedLive("I8: tool calls, also where they come together", () =>
+    Effect.gen(function* () {
+      const { entries, outcome } = yield* run({ toolCalls: 10 }, { parallel: 4 })
+      expect(outcome).toEqual({ _tag: "LimitReached", limit: "toolCalls", allowed: 10, used: 10 })
+      expect(kinds(entries, "tool")).toBe(10)
+      expect(tagged(entries, "StepSucceeded")).toHaveLength(tagged(entries, "StepIntended").length)
+    })
+  )
+
+  it.scopedLive("I8: tokens, outrun by no more than the step in flight", () =>
+    Effect.gen(function* () {
+      const { entries, outcome } = yield* run({ tokens: 50_000 })
+      expect(outcome).toEqual({ _tag: "LimitReached", limit: "tokens", allowed: 50_000, used: 60_120 })
+      expect(kinds(entries, "model")).toBe(3)
+    })
+  )
+
+  it.scopedLive("I8: money, outrun by no more than the step in flight", () =>
+    Effect.gen(function* () {
+      const { entries, outcome } = yield* run({ usd: 0.5 })
+      expect(outcome).toMatchObject({ _tag: "LimitReached", limit: "usd", allowed: 0.5 })
+      expect((outcome as { readonly used: number }).used).toBeCloseTo(0.60024, 4)
+      expect(kinds(entries, "model")).toBe(2)
+    })
+  )
+
+  it.scopedLive("I8: time", () =>
+    Effect.gen(function* () {
+      const { outcome } = yield* run({ wall: "600 millis", tokens: 1e12, usd: 1e6 }, { delay: "50 millis" })
+      expect(outcome).toMatchObject({ _tag: "LimitReached", limit: "wall", allowed: 600 })
+    })
+  )
+
+  it.scopedLive("I8: an agent that says nothing of limits has them: an endless loop stops at 100 model calls", () =>
+    Effect.gen(function* () {
+      const home = yield* directory
+      const Careless = Agent.make("careless", { toolkit })
+      const model = ScriptedModel.make(
+        ScriptedModel.reply((prompt) => ScriptedModel.calls("again", {}, { id: `c${prompt.content.length}` })),
+        { direct: true }
+      )
+      yield* Effect.gen(function* () {
+        const session = yield* Client.session(Careless, "s")
+        const outcome = yield* session.result(yield* session.send("Go"))
+        expect(outcome).toEqual({ _tag: "LimitReached", limit: "modelCalls", allowed: 100, used: 100 })
+        // It does not go on behind our back.
+        expect((yield* session.state).open).toEqual([])
+      }).pipe(
+        Effect.provide(
+          Runner.layerEmbedded({ agents: [Careless], directory: home }).pipe(Layer.provide([handlers, model]))
+        )
+      )
+    })
+  )
+
+  it.scopedLive(
+    "an agent that is allowed to may run on: 600 iterations are past where others have their limit (A7 has more)",
+    () =>
+      Effect.gen(function* () {
+        const { outcome, entries } = yield* run({
+          steps: 10_000,
+          modelCalls: 600,
+          toolCalls: 10_000,
+          tokens: 1e9,
+          usd: 1e6
+        })
+        expect(outcome).toMatchObject({ limit: "modelCalls", used: 600 })
+        expect(kinds(entries, "tool")).toBe(600)
+      })
+  )
+})
