@@ -48,6 +48,17 @@ const show = (messages: ReadonlyArray<Message>): Shown => {
   return shown
 }
 
+/**
+ * Content that is gone is shown by what its claim kept of it, and says how much is missing: a conversation that could
+ * never be asked about again would be a dead session (I13).
+ */
+const readable = (namespace: Namespace, message: Json) =>
+  Claim.resolve(namespace, message).pipe(
+    Effect.catchTag("BlobMissing", (error) =>
+      Effect.as(Effect.logWarning(`a message is shown to the model in part: ${error.message}`), Claim.preview(message))
+    )
+  )
+
 const resolve = (namespace: Namespace, messages: ReadonlyArray<Message>) =>
   Effect.suspend(() => {
     const shown = show(messages)
@@ -56,7 +67,7 @@ const resolve = (namespace: Namespace, messages: ReadonlyArray<Message>) =>
     return Effect.forEach(
       shown.claimed,
       (i) =>
-        Effect.map(Claim.resolve(namespace, whole[i] as unknown as Json), (message) => {
+        Effect.map(readable(namespace, whole[i] as unknown as Json), (message) => {
           whole[i] = message as unknown as Message
         }),
       { discard: true }
