@@ -6,6 +6,8 @@ export default defineConfig({
     globalSetup: ["test/support/globalSetup.ts"],
     // A process each: tests open databases, hold locks and end processes.
     pool: "forks",
+    // Machines are shared and noisy, and many tests are about real processes: what fails twice has failed.
+    retry: 1,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000

@@ -30,7 +30,7 @@ import { measure } from "./internal/measure.ts"
 import { Running } from "./internal/running.ts"
 import { Snapshots } from "./internal/snapshots.ts"
 import * as TurnSpan from "./internal/turnSpan.ts"
-import { Waiters } from "./internal/waiters.ts"
+import { type Waiter, Waiters } from "./internal/waiters.ts"
 import type { Ack, PullReply, PullRequest, Refused, Unavailable } from "./Protocol.ts"
 import { SessionSettings } from "./Settings.ts"
 import { Shards } from "./Shards.ts"
@@ -225,7 +225,9 @@ export const make = (
           if (then !== null) after.push(then)
         }
         if (failure !== null) return yield* Effect.fail(failure)
-        if (!leaving) draft.conclude((step) => running.has(step))
+        // What is intended here begins, though the session may be told to leave while it is appended.
+        const mayBegin = !leaving
+        if (mayBegin) draft.conclude((step) => running.has(step))
         const { entries } = draft
         if (entries.length > 0) {
           const before = state
@@ -238,7 +240,7 @@ export const make = (
         }
         for (const then of after) then()
         pending.length = 0
-        running.follow(state, !leaving)
+        running.follow(state, mayBegin && !closed)
         if (leaving && !running.hasTools()) quiet.unsafeOpen()
       })
 
@@ -272,7 +274,7 @@ export const make = (
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
         leaving = true
-        if (failure === null && running.hasTools()) {
+        if (failure === null && (pending.length > 0 || running.hasTools())) {
           yield* quiet.await.pipe(Effect.timeoutOption(settings.drain), Effect.interruptible)
         }
         closed = true
@@ -284,24 +286,46 @@ export const make = (
 
     // --- Readers ---
 
-    const pull = (request: PullRequest): Effect.Effect<PullReply, Unavailable> =>
-      Effect.suspend(() => {
-        if (failure !== null) return Effect.fail(failure)
-        const found = live.beyond(request.seen)
-        const isNew = head.seq > request.seq || found.length > 0 || state.ended !== null || closed
-        if (isNew || request.waitMs <= 0) {
-          return Effect.succeed({ seq: head.seq, ended: state.ended !== null, live: found })
+    /** What a reader has not seen; `null` where that is nothing. */
+    const newsFor = (request: PullRequest): PullReply | null => {
+      const found = live.beyond(request.seen)
+      const isNew = head.seq > request.seq || found.length > 0 || state.ended !== null || closed
+      return isNew ? { seq: head.seq, ended: state.ended !== null, live: found } : null
+    }
+
+    const look = (request: PullRequest): Effect.Effect<PullReply, Unavailable> =>
+      Effect.suspend(() =>
+        failure === null
+          ? Effect.succeed(newsFor(request) ?? { seq: head.seq, ended: state.ended !== null, live: [] })
+          : Effect.fail(failure)
+      )
+
+    /** In the instant in which there is nothing new, it begins to listen. */
+    const listen = (request: PullRequest): Waiter | null => {
+      if (failure !== null || newsFor(request) !== null) return null
+      const waiter = waiters.listen()
+      const forget = shards.onDrain(waiters.wake)
+      return {
+        news: waiter.news,
+        stop: () => {
+          waiter.stop()
+          forget()
         }
-        const again = Effect.suspend(() => pull({ ...request, waitMs: 0 }))
-        // The reader comes back soon, to the next runner: not at once, and again, and again.
-        if (shards.draining()) return Effect.delay(again, "50 millis")
-        const forget = shards.onDrain(waiters.wake)
-        return waiters.wait.pipe(
-          Effect.timeoutOption(request.waitMs),
-          Effect.ensuring(Effect.sync(forget)),
-          Effect.zipRight(again)
-        )
-      })
+      }
+    }
+
+    const pull = (request: PullRequest): Effect.Effect<PullReply, Unavailable> => {
+      if (request.waitMs <= 0) return look(request)
+      return Effect.acquireUseRelease(
+        Effect.sync(() => listen(request)),
+        (waiter) =>
+          waiter === null
+            ? Effect.void
+            : // The reader comes back soon, to the next runner: not at once, and again, and again.
+              Effect.timeoutOption(waiter.news, shards.draining() ? 50 : request.waitMs),
+        (waiter) => Effect.sync(() => waiter?.stop())
+      ).pipe(Effect.zipRight(look(request)))
+    }
 
     openSpan()
     yield* inbox.offer({ _tag: "Wake" })

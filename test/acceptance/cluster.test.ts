@@ -97,4 +97,35 @@ describe("two runners on one Postgres", () => {
       }),
     60_000
   )
+
+  it.scopedLive(
+    "SIGTERM drains: the process ends by itself, the tool in flight is finished, and no call runs twice",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* Postgres.database
+        const runners = yield* Runners.make(database)
+        const [one, two] = yield* Effect.all([runners.start(), runners.start()], { concurrency: 2 })
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Ticker, "drained")
+          const accepted = yield* session.send("120 30 tick")
+          yield* seen(runners, (lines) => lines.length >= 60)
+          const host = [one, two].find((runner) => runner.pid === runners.witness().at(-1)!.pid)!
+          const askedAt = Date.now()
+          host.kill("SIGTERM")
+          expect(yield* host.ended.pipe(Effect.timeout("10 seconds"))).toBe(0)
+          console.log(`left ${Date.now() - askedAt} ms after SIGTERM`)
+
+          expect((yield* session.result(accepted))._tag).toBe("Completed")
+          const keys = runners.witness().map((line) => line.key)
+          expect(keys.length).toBe(120)
+          expect(new Set(keys).size).toBe(120)
+          const journal = yield* Journal
+          const key = SessionKey.parse("default/drained")
+          const tags = [...(yield* Stream.runCollect(journal.read(key, 0)))].map(({ entry }) => entry._tag)
+          expect(tags).not.toContain("StepInDoubt")
+          expect((yield* journal.verify(key)).problems).toEqual([])
+        }).pipe(Effect.provide(clientOf(database)))
+      }),
+    60_000
+  )
 })

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { Effect, Redacted, Schedule, type Scope } from "effect"
+import { Effect, Exit, Redacted, Schedule, Scope } from "effect"
 import type { Line } from "../fixtures/ticker.ts"
 
 export interface RunnerProcess {
@@ -41,6 +41,7 @@ export const make = (
     )
     const log = join(directory, "witness.jsonl")
     const children: Array<ChildProcess> = []
+    const scope = yield* Effect.scope
     yield* Effect.addFinalizer(() => Effect.sync(() => children.forEach((child) => void child.kill("SIGKILL"))))
 
     return {
@@ -57,6 +58,10 @@ export const make = (
           let output = ""
           child.stdout.on("data", (data) => (output += data))
           child.stderr.on("data", (data) => (output += data))
+          // What they said is what explains a test that fails.
+          yield* Scope.addFinalizerExit(scope, (exit) =>
+            Effect.sync(() => Exit.isFailure(exit) && console.log(`runner ${child.pid} said:\n${output}`))
+          )
           yield* until(child, "up\n", () => output)
           return {
             pid: child.pid!,

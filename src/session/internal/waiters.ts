@@ -1,5 +1,11 @@
 /** Long polls that wait for something new. */
-import { Effect } from "effect"
+import { Deferred, Effect, FiberId } from "effect"
+
+export interface Waiter {
+  /** Returns at the next change after it was made. */
+  readonly news: Effect.Effect<void>
+  readonly stop: () => void
+}
 
 export class Waiters {
   private readonly waiting = new Set<() => void>()
@@ -12,9 +18,11 @@ export class Waiters {
     for (const resume of woken) resume()
   }
 
-  readonly wait: Effect.Effect<void> = Effect.async<void>((resume) => {
-    const wake = () => resume(Effect.void)
+  /** Waits from now on, not from when a fiber comes to it: what changes in between would be missed. */
+  listen(): Waiter {
+    const change = Deferred.unsafeMake<void>(FiberId.none)
+    const wake = () => Deferred.unsafeDone(change, Effect.void)
     this.waiting.add(wake)
-    return Effect.sync(() => this.waiting.delete(wake))
-  })
+    return { news: Deferred.await(change), stop: () => this.waiting.delete(wake) }
+  }
 }
