@@ -1,4 +1,7 @@
-/** B3. Limits are always on; each ends the turn, says which it was, and the session goes on. Cites I8, I11. */
+/**
+ * B3. Limits are always on; each ends the turn, says which it was, and the session goes on. Cites I8. (An agent may run on
+ * for as long as it is allowed to: A7.)
+ */
 import { describe, expect, it } from "@effect/vitest"
 import { Tool, Toolkit } from "@effect/ai"
 import { Effect, Layer, Schema } from "effect"
@@ -124,21 +127,5 @@ describe("B3: limits", () => {
         )
       )
     })
-  )
-
-  it.scopedLive(
-    "an agent that is allowed to may run on: 600 iterations are past where others have their limit (A7 has more)",
-    () =>
-      Effect.gen(function* () {
-        const { outcome, entries } = yield* run({
-          steps: 10_000,
-          modelCalls: 600,
-          toolCalls: 10_000,
-          tokens: 1e9,
-          usd: 1e6
-        })
-        expect(outcome).toMatchObject({ limit: "modelCalls", used: 600 })
-        expect(kinds(entries, "tool")).toBe(600)
-      })
   )
 })
