@@ -203,10 +203,19 @@ const agrees = (groups: ReadonlyArray<Group>): boolean => {
 export const append = (
   sql: SqlClient.SqlClient
 ): ((groups: ReadonlyArray<Group>) => Effect.Effect<ReadonlyArray<Written>, SqlError>) => {
+  /** All rows or none: with a stale epoch, none. */
+  const writeFew = (group: Group) => {
+    const { name, text, params } = PgAppendOne.statement(group)
+    return Effect.map(
+      PgConnection.prepared(sql, name, text, params),
+      ({ rowCount }): ReadonlyArray<Written> => [rowCount > 0 ? "written" : "fenced"]
+    )
+  }
   const write = (groups: ReadonlyArray<Group>): Effect.Effect<ReadonlyArray<Written>, SqlError> =>
     Effect.suspend(() => {
-      const { name, text, params } = PgAppendOne.fits(groups) ? PgAppendOne.statement(groups[0]!) : statement(groups)
-      return Effect.map(PgConnection.prepared<Held>(sql, name, text, params), (rows) => {
+      if (PgAppendOne.fits(groups)) return writeFew(groups[0]!)
+      const { name, text, params } = statement(groups)
+      return Effect.map(PgConnection.prepared<Held>(sql, name, text, params), ({ rows }) => {
         const epochs = new Map(rows.map(({ shard, epoch }) => [shard, Number(epoch)]))
         return groups.map(({ shard, epoch }) => (epochs.get(shard) === epoch ? "written" : "fenced"))
       })

@@ -24,6 +24,12 @@ const underlying = (connection: Connection): PgLike | undefined =>
     ? (connection.pg as unknown as PgLike)
     : undefined
 
+/** Of what `pg` gives: the rows that came back, and how many the command touched. */
+export interface Result<A> {
+  readonly rows: ReadonlyArray<A>
+  readonly rowCount: number
+}
+
 /**
  * Runs a statement that the server parses and plans once a connection. A name stands for one text for ever.
  * `@effect/sql` prepares nothing: on the hot path that costs as much as the commit.
@@ -33,12 +39,12 @@ export const prepared = <A>(
   name: string,
   text: string,
   params: ReadonlyArray<unknown>
-): Effect.Effect<ReadonlyArray<A>, SqlError> =>
+): Effect.Effect<Result<A>, SqlError> =>
   Effect.scoped(
     Effect.flatMap(sql.reserve, (connection) => {
       // `pg` takes a config where the interface says text: see above.
       const query = underlying(connection) === undefined ? text : ({ name, text } as unknown as string)
-      return Effect.map(connection.executeRaw(query, params), (result) => (result as { rows: ReadonlyArray<A> }).rows)
+      return connection.executeRaw(query, params) as Effect.Effect<Result<A>, SqlError>
     })
   )
 
