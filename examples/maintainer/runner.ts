@@ -16,7 +16,7 @@ const program = Effect.gen(function* () {
     )
   )
   process.stdout.write("up\n")
-  yield* Effect.never
+  return yield* Effect.never
 }).pipe(Effect.scoped)
 
 const fiber = Effect.runFork(program)
