@@ -96,6 +96,30 @@ const keyOf = (id: string, namespace: string | undefined) =>
     namespace: namespace === undefined ? Effect.succeed(defaultNamespace) : valid(Namespace, "namespace")(namespace)
   }).pipe(Effect.map((key) => SessionKey.make(key)))
 
+/**
+ * What a request can carry, in bytes of JSON. The wire closes the connection at 16 MiB (`@effect/rpc`), which would look
+ * like a runner that is gone. What the runner takes is less, and its own to say.
+ */
+const carriedBytes = 15 * 1024 * 1024
+
+/** Attributes are columns to search by: what is long does not belong there. */
+const attributesBytes = 64 * 1024
+
+const validAttributes = (attributes: Readonly<Record<string, string>>) =>
+  valid(
+    Schema.Record({ key: Schema.String, value: Text }),
+    "attributes"
+  )(attributes).pipe(
+    Effect.filterOrFail(
+      (attributes) => Buffer.byteLength(JSON.stringify(attributes)) <= attributesBytes,
+      () =>
+        new Errors.InvalidInput({
+          what: "attributes",
+          reason: `they have more than ${attributesBytes} bytes: send what is long as a message`
+        })
+    )
+  )
+
 const make = Effect.gen(function* () {
   const store = yield* Store
   const journal = yield* Journal
@@ -110,6 +134,8 @@ const make = Effect.gen(function* () {
     const accept = (id: string | undefined, command: Command) =>
       Effect.gen(function* () {
         const commandId = yield* valid(CommandId, "command id")(id ?? randomUUID())
+        const bytes = Buffer.byteLength(JSON.stringify(command))
+        if (bytes > carriedBytes) return yield* new Errors.MessageTooLarge({ bytes, limit: carriedBytes })
         const { seq } = yield* ask(settings, remote.Accept({ id: commandId, command }))
         const accepted: Accepted = { id: commandId, seq, cursor: Cursor.encode({ seq, seen: {} }) }
         return accepted
@@ -188,10 +214,7 @@ const make = Effect.gen(function* () {
           _tag: "SessionCreated",
           agent: yield* valid(AgentName, "agent")(agent.name),
           agentVersion: agent.version,
-          attributes: yield* valid(
-            Schema.Record({ key: Schema.String, value: Text }),
-            "attributes"
-          )(options?.attributes ?? {})
+          attributes: yield* validAttributes(options?.attributes ?? {})
         } as const
         yield* ask(settings, transport(key).Create({ created }))
         return hold(key)
