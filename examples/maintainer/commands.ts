@@ -14,21 +14,20 @@ for (let at = pending.shift(); at !== undefined && found.length < 120; at = pend
     else if (entry.isFile()) found.push(path.join(at, entry.name))
   }
 }
-const files = found.slice(0, 120), pace = 1600 / Math.max(1, files.length)
-let lines = 0, counted = 0, said = 0
+const files = found.slice(0, 120), pace = 2400 / Math.max(1, files.length)
+let lines = 0, counted = 0
+console.log("counting " + files.length + " files")
+const news = setInterval(() => console.log("counted " + counted + " of " + files.length + " files"), 400)
 const next = () => {
-  if (counted >= files.length) return console.log(files.length + " files, " + lines + " lines")
+  if (counted >= files.length) {
+    clearInterval(news)
+    return console.log(files.length + " files, " + lines + " lines")
+  }
   try { lines += fs.readFileSync(files[counted], "utf8").split("\\n").length - 1 } catch {}
   counted++
-  if (counted / files.length >= said + 0.2 && counted < files.length) {
-    said += 0.2
-    console.log("counted " + counted + " of " + files.length + " files")
-  }
   setTimeout(next, pace)
 }
-console.log("counting " + files.length + " files")
-if (files.length > 0) next()
-else setTimeout(() => { console.log("there are none to count"); setTimeout(next, 1200) }, 300)
+setTimeout(next, files.length > 0 ? 0 : pace)
 `
 
 export interface Wanted {
