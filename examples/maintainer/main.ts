@@ -113,6 +113,7 @@ const program = Effect.gen(function* () {
 
   // --- The first life: until a command is running ---
 
+  Screen.line(dim("starting a runner"))
   const first = yield* started(settings)
   Screen.line(dim(`runner ${first.pid} is up\n`))
   /** Lines of progress of the calls that count, by step. */
@@ -149,6 +150,7 @@ const program = Effect.gen(function* () {
 
     // --- The second life: the same session, the same cursor ---
 
+    Screen.line(dim("starting another one"))
     const died = yield* Clock.currentTimeMillis
     const second = yield* started(settings)
     Screen.line(
