@@ -10,7 +10,7 @@
  * - I3: an append that is fenced ends this actor at once; nothing that it holds is written later.
  * - I6: live text and the journal's end change together, in one synchronous piece of code.
  */
-import { Clock, Context, Deferred, Effect, Queue, Runtime, type Scope } from "effect"
+import { Context, Deferred, Effect, Runtime, type Scope } from "effect"
 import type { Blobs } from "../blob/index.ts"
 import type { Command, Entry, SessionCreated } from "../domain/Entry.ts"
 import { SessionParked } from "../domain/Errors.ts"
@@ -24,6 +24,7 @@ import { recover } from "./Decide.ts"
 import { type AttemptExit, entryOf } from "./internal/attempt.ts"
 import { Commands } from "./internal/commands.ts"
 import { Draft } from "./internal/draft.ts"
+import { Inbox } from "./internal/inbox.ts"
 import { infoOf } from "./internal/info.ts"
 import type { Loaded } from "./internal/load.ts"
 import { measure } from "./internal/measure.ts"
@@ -65,6 +66,11 @@ export interface Actor {
   readonly knows: (id: CommandId) => boolean
 }
 
+/** Events that one append may answer. */
+const mostAtOnce = 256
+
+const none: ReadonlyArray<never> = []
+
 /**
  * @param loaded what the journal says; its state is empty for a session that is about to be created
  * @param onFailure called once when an error ends the actor
@@ -86,6 +92,7 @@ export const make = (
     const runtime = yield* Effect.interruptible(Effect.runtime<Blobs>())
     const runFork = Runtime.runFork(Runtime.updateContext(runtime, Context.merge(context)))
     const traced = yield* Spans.enabled
+    const clock = yield* Effect.clock
 
     let state = loaded.state
     let head: Head = loaded.head
@@ -100,9 +107,9 @@ export const make = (
     const waiters = new Waiters()
     const commands = new Commands(key, settings.mailboxCapacity, loaded.state.seq > 0)
     const snapshots = new Snapshots(key, journal, loaded, settings.snapshotEntries)
-    const inbox = yield* Queue.unbounded<Event>()
+    const inbox = new Inbox<Event>(mostAtOnce)
     /** Events whose append is under way. */
-    const pending: Array<Event> = []
+    let pending: ReadonlyArray<Event> = none
     const quiet = Effect.unsafeMakeLatch(false)
 
     const ask = <A, E>(
@@ -110,7 +117,7 @@ export const make = (
     ): Effect.Effect<A, E | Unavailable> =>
       Effect.flatMap(Deferred.make<A, E | Unavailable>(), (reply) => {
         if (failure !== null) return Effect.fail(failure)
-        inbox.unsafeOffer(event(reply))
+        inbox.offer(event(reply))
         return Deferred.await(reply)
       })
 
@@ -118,6 +125,7 @@ export const make = (
       key,
       behaviour,
       live,
+      clock,
       fork: runFork,
       state: () => state,
       within: (effect) => turnSpan.within(effect),
@@ -126,7 +134,7 @@ export const make = (
           // An actor that has failed stops its steps: there is nobody left to tell.
           Effect.catchAll(() => Effect.never)
         ),
-      ended: (step, startedAt, exit) => inbox.unsafeOffer({ _tag: "Ended", step, startedAt, exit }),
+      ended: (step, startedAt, exit) => inbox.offer({ _tag: "Ended", step, startedAt, exit }),
       changed: waiters.wake
     })
 
@@ -211,45 +219,51 @@ export const make = (
 
     // --- The loop ---
 
-    const turnOver = (events: Iterable<Event>) =>
-      Effect.gen(function* () {
-        const draft = new Draft(behaviour, yield* Clock.currentTimeMillis, state)
-        if (!recovered) {
-          recovered = true
-          for (const entry of recover(draft.state, draft.now)) draft.push(entry)
-        }
-        const after: Array<() => void> = []
-        for (const event of events) {
-          pending.push(event)
-          const then = onEvent(draft, event)
-          if (then !== null) after.push(then)
-        }
-        if (failure !== null) return yield* Effect.fail(failure)
-        // What is intended here begins, though the session may be told to leave while it is appended.
-        const mayBegin = !leaving
-        if (mayBegin) draft.conclude((step) => running.has(step))
-        const { entries } = draft
-        if (entries.length > 0) {
-          const before = state
-          const info = infoOf(before, draft.state, entries)
-          const appended = yield* journal.append({ key, shard, epoch, head, at: draft.now, entries, info })
-          committed(draft, appended.head)
-          yield* measure(before, entries, draft.now)
-          const save = snapshots.after(state, head, entries.length, appended.bytes)
-          if (save !== null) runFork(save)
-        }
-        for (const then of after) then()
-        pending.length = 0
-        running.follow(state, mayBegin && !closed)
-        if (leaving && !running.hasTools()) quiet.unsafeOpen()
+    /** Nothing waits for the disk any more: senders are answered, steps begin. */
+    const goOn = (after: ReadonlyArray<() => void>) => {
+      for (const then of after) then()
+      pending = none
+      running.follow(state, !leaving)
+      if (leaving && !running.hasTools()) quiet.unsafeOpen()
+    }
+
+    // Few effects: this runs at each step of each session.
+    const turnOver = (events: ReadonlyArray<Event>): Effect.Effect<void, Unavailable> => {
+      const draft = new Draft(behaviour, clock.unsafeCurrentTimeMillis(), state)
+      pending = events
+      if (!recovered) {
+        recovered = true
+        for (const entry of recover(draft.state, draft.now)) draft.push(entry)
+      }
+      const after: Array<() => void> = []
+      for (const event of events) {
+        const then = onEvent(draft, event)
+        if (then !== null) after.push(then)
+      }
+      if (failure !== null) return Effect.fail(failure)
+      if (!leaving) draft.conclude((step) => running.has(step))
+      const { entries } = draft
+      if (entries.length === 0) {
+        goOn(after)
+        return Effect.void
+      }
+      const before = state
+      const info = infoOf(before, draft.state, entries)
+      return Effect.flatMap(journal.append({ key, shard, epoch, head, at: draft.now, entries, info }), (appended) => {
+        committed(draft, appended.head)
+        const save = snapshots.after(state, head, entries.length, appended.bytes)
+        if (save !== null) runFork(save)
+        goOn(after)
+        return measure(before, entries, draft.now)
       })
+    }
 
     const fail = (error: Unavailable) =>
       Effect.gen(function* () {
         failure = error
         closed = true
         if (error._tag === "Fenced") shards.fenced(shard, epoch)
-        for (const event of [...pending, ...(yield* inbox.takeAll)]) {
+        for (const event of [...pending, ...inbox.takeAll()]) {
           if (!("reply" in event)) continue
           Deferred.unsafeDone(event.reply as Deferred.Deferred<unknown, Unavailable>, Effect.fail(error))
         }
@@ -259,8 +273,7 @@ export const make = (
         yield* running.close
       })
 
-    yield* Queue.takeBetween(inbox, 1, 256).pipe(
-      Effect.flatMap(turnOver),
+    yield* Effect.flatMap(inbox.take, turnOver).pipe(
       Effect.forever,
       Effect.catchAll(fail),
       // A behaviour that throws in `evolve` or `decide` parks its own session and harms no other (I13).
@@ -328,13 +341,13 @@ export const make = (
     }
 
     openSpan()
-    yield* inbox.offer({ _tag: "Wake" })
+    inbox.offer({ _tag: "Wake" })
 
     return {
       create: (created) => ask((reply) => ({ _tag: "Create", created, reply })),
       command: (id, command) => ask((reply) => ({ _tag: "Command", id, command, reply })),
       pull,
-      wake: Effect.asVoid(inbox.offer({ _tag: "Wake" })),
+      wake: Effect.sync(() => inbox.offer({ _tag: "Wake" })),
       state: () => state,
       failure: () => failure,
       knows: (id) => commands.knows(id)

@@ -45,27 +45,26 @@ export const settle = (
   key: SessionKey,
   kind: StepKind,
   exit: Exit.Exit<StepOutput, StepFailure>
-): Effect.Effect<AttemptExit, never, Blobs> =>
-  Exit.match(exit, {
-    onSuccess: (output) =>
-      Effect.map(
-        Claim.check(key.namespace, output.output, { own: output.claims, textsOnly: kind === "model" }),
-        (claimed): AttemptExit => ({
-          _tag: "Succeeded",
-          output: claimed === output.output ? output : { ...output, output: claimed }
-        })
-      ),
-    onFailure: (cause) => {
-      const { failure, partial, usage } = failureOf(cause)
-      return Effect.zipWith(
-        partial === undefined
-          ? Effect.succeed(undefined)
-          : Claim.check(key.namespace, fromUnknown(partial), { textsOnly: kind === "model" }),
-        Random.next,
-        (partial, random): AttemptExit => ({ _tag: "Failed", failure, partial, usage, random })
-      )
-    }
-  }).pipe(Effect.catchAll((error) => Effect.succeed<AttemptExit>({ _tag: "Unstorable", error })))
+): Effect.Effect<AttemptExit, never, Blobs> => {
+  const textsOnly = kind === "model"
+  const unstorable = (error: StoreUnavailable): AttemptExit => ({ _tag: "Unstorable", error })
+  if (Exit.isSuccess(exit)) {
+    const output = exit.value
+    return Effect.match(Claim.check(key.namespace, output.output, { own: output.claims, textsOnly }), {
+      onFailure: unstorable,
+      onSuccess: (claimed) => ({
+        _tag: "Succeeded",
+        output: claimed === output.output ? output : { ...output, output: claimed }
+      })
+    })
+  }
+  const { failure, partial, usage } = failureOf(exit.cause)
+  return Effect.zipWith(
+    partial === undefined ? Effect.succeed(undefined) : Claim.check(key.namespace, fromUnknown(partial), { textsOnly }),
+    Random.next,
+    (partial, random): AttemptExit => ({ _tag: "Failed", failure, partial, usage, random })
+  ).pipe(Effect.catchAll((error) => Effect.succeed(unstorable(error))))
+}
 
 /** The entry that an attempt's end becomes. Pure. */
 export const entryOf = (

@@ -1,5 +1,5 @@
 /** The attempts that run now: one fiber each, begun after its intent is on disk. */
-import { Clock, Effect, Fiber } from "effect"
+import { type Clock, Duration, Effect, Fiber } from "effect"
 import { type Blobs, Claim } from "../../blob/index.ts"
 import type { SessionKey, StepId } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
@@ -13,6 +13,7 @@ export interface Host {
   readonly key: SessionKey
   readonly behaviour: Behaviour
   readonly live: Live
+  readonly clock: Clock.Clock
   readonly fork: (effect: Effect.Effect<void, never, Blobs>) => Fiber.RuntimeFiber<void>
   readonly state: () => SessionState
   /** Makes an attempt's spans part of the turn's. */
@@ -65,31 +66,35 @@ export class Running {
     this.attempts.set(step.step, { tool: step.kind === "tool", fiber: this.host.fork(this.attempt(step)) })
   }
 
+  // Few effects: this runs at each step of each session.
   private attempt(step: OpenStep): Effect.Effect<void, never, Blobs> {
-    const { behaviour, key, state, within } = this.host
-    return Effect.uninterruptibleMask((restore) => {
-      let startedAt = step.dueAt
-      return Effect.gen(this, function* () {
-        const now = yield* Clock.currentTimeMillis
-        if (step.dueAt > now) yield* Effect.sleep(step.dueAt - now)
-        startedAt = Math.max(now, step.dueAt)
-        yield* this.restoreLive(step)
-        return yield* within(behaviour.perform(step, state().behaviour, this.contextOf(step)))
-      }).pipe(
-        restore,
-        Effect.exit,
-        Effect.flatMap((exit) => settle(key, step.kind, exit)),
-        Effect.map((exit) => {
-          if (!this.closed) this.host.ended(step, startedAt, exit)
+    const { behaviour, clock, ended, key, state, within } = this.host
+    let startedAt = step.dueAt
+    const perform = Effect.suspend(() => {
+      startedAt = Math.max(clock.unsafeCurrentTimeMillis(), step.dueAt)
+      return within(behaviour.perform(step, state().behaviour, this.contextOf(step)))
+    })
+    const restored = this.hasText(step) ? perform : Effect.zipRight(this.restoreLive(step), perform)
+    const waited = Effect.suspend(() => {
+      const early = step.dueAt - clock.unsafeCurrentTimeMillis()
+      return early > 0 ? Effect.zipRight(clock.sleep(Duration.millis(early)), restored) : restored
+    })
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Effect.exit(restore(waited)), (exit) =>
+        Effect.map(settle(key, step.kind, exit), (settled) => {
+          if (!this.closed) ended(step, startedAt, settled)
         })
       )
-    })
+    )
+  }
+
+  private hasText(step: OpenStep): boolean {
+    return step.nextInput !== "continue" || this.host.live.has(step.step)
   }
 
   /** A fresh runner has none of the text that the journal kept of a cut answer: readers count from its start. */
   private restoreLive(step: OpenStep): Effect.Effect<void, never, Blobs> {
     const { key, live } = this.host
-    if (step.nextInput !== "continue" || live.has(step.step)) return Effect.void
     return Claim.resolve(key.namespace, step.partial ?? null).pipe(
       Effect.map((partial) => live.begin(step.step, Feed.textOf(partial))),
       // The step itself will meet the same loss and say so.
@@ -105,7 +110,10 @@ export class Running {
       turn: step.turn,
       step: step.step,
       attempt: step.attempt,
-      idempotencyKey: idempotencyKey(key, step.step),
+      // Made for those who ask.
+      get idempotencyKey() {
+        return idempotencyKey(key, step.step)
+      },
       emit: (channel, text) =>
         Effect.sync(() => {
           live.push(step.step, channel, text)
