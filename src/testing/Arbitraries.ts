@@ -6,6 +6,7 @@ import { Arbitrary, FastCheck as fc } from "effect"
 import * as Entry from "../domain/Entry.ts"
 import { AgentName, CommandId, StepId, TimerId } from "../domain/Id.ts"
 import { Json, Text } from "../domain/Json.ts"
+import type { Crash } from "./internal/CrashPoints.ts"
 
 /** JSON has no negative zero: what draws one would not survive being written. */
 const withoutNegativeZero = <A>(value: A): A => {
@@ -133,3 +134,25 @@ export const entries: fc.Arbitrary<ReadonlyArray<Entry.Entry>> = fc
     }
     return history
   })
+
+/**
+ * Crashes for `TestRunner.make`: one to four, at calls of the store up to the given number, and at points of the steps
+ * that are named.
+ */
+export const crashes = (options: {
+  readonly storeCalls: number
+  readonly steps?: ReadonlyArray<string> | undefined
+}): fc.Arbitrary<ReadonlyArray<Crash>> => {
+  const storeCrash = fc.record({
+    storeCall: fc.integer({ min: 1, max: options.storeCalls }),
+    when: fc.constantFrom("before" as const, "after-commit" as const)
+  })
+  const steps = options.steps ?? []
+  const stepCrash = fc.record({
+    step: fc.constantFrom(...steps),
+    point: fc.constantFrom("before-effect" as const, "after-effect-before-commit" as const, "after-commit" as const),
+    occurrence: fc.integer({ min: 1, max: 3 })
+  })
+  const crash: fc.Arbitrary<Crash> = steps.length === 0 ? storeCrash : fc.oneof(storeCrash, stepCrash)
+  return fc.array(crash, { minLength: 1, maxLength: 4 })
+}

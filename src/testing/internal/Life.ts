@@ -72,10 +72,24 @@ export class Life {
         if (this.#isLeaving && Exit.isFailure(exit)) this.#onEnd.add(over)
         else resume(exit)
       })
-      return Effect.suspend(() => {
-        this.#onEnd.delete(over)
-        return this.isOver ? Effect.void : Fiber.interrupt(fiber)
-      })
+      return Effect.zipRight(
+        Effect.sync(() => this.#onEnd.delete(over)),
+        this.#interrupt(fiber)
+      )
+    })
+  }
+
+  /** Interrupts a fiber of this life, and waits until it has ended, or its life: the dead do not say that they are done. */
+  #interrupt(fiber: Fiber.RuntimeFiber<unknown, unknown>): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      const done = () => {
+        this.#onEnd.delete(done)
+        resume(Effect.void)
+      }
+      if (this.isOver) return done()
+      this.#onEnd.add(done)
+      fiber.addObserver(done)
+      fiber.unsafeInterruptAsFork(fiber.id())
     })
   }
 
