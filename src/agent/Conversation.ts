@@ -131,9 +131,13 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
     case "StepIntended": {
       if (entry.kind !== "tool") return state
       const { callId } = entry.input as unknown as ToolInput
+      // The first that waits: careless providers give several calls of one answer the same id, or none.
+      const next = state.calls?.findIndex(
+        (call) => call.callId === callId && call.step === null && call.result === null
+      )
       return {
         ...state,
-        calls: state.calls?.map((call) => (call.callId === callId ? { ...call, step: entry.step } : call)) ?? null
+        calls: state.calls?.map((call, i) => (i === next ? { ...call, step: entry.step } : call)) ?? null
       }
     }
     case "StepSucceeded": {

@@ -43,13 +43,14 @@ export class InvalidCursor extends Schema.TaggedError<InvalidCursor>()("InvalidC
 }
 
 export const decode = (text: string): Either.Either<Cursor, InvalidCursor> => {
-  const invalid = Either.left(new InvalidCursor({ cursor: text }))
+  // Made where it is needed: an error takes longer than all of the reading.
+  const invalid = () => Either.left(new InvalidCursor({ cursor: text }))
   const [seq, ...steps] = text.split("~")
-  if (!/^\d{1,15}$/.test(seq!)) return invalid
+  if (!/^\d{1,15}$/.test(seq!)) return invalid()
   const seen: Record<string, Seen> = {}
   for (const step of steps) {
     const match = /^([^:]+):(\d{1,15})\.(\d{1,15})\.(\d{1,15})$/.exec(step)
-    if (match === null) return invalid
+    if (match === null) return invalid()
     try {
       seen[decodeURIComponent(match[1]!)] = {
         text: Number(match[2]),
@@ -57,7 +58,7 @@ export const decode = (text: string): Either.Either<Cursor, InvalidCursor> => {
         progress: Number(match[4])
       }
     } catch {
-      return invalid
+      return invalid()
     }
   }
   return Either.right({ seq: Number(seq), seen })

@@ -1,14 +1,43 @@
-/** The real command line as a process, from the source tree. */
+/**
+ * The real command line as a process: transpiled once for all tests of a file, as the package is, because loading it from
+ * source costs each process more than all that it does; with `source`, from source.
+ */
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, rmSync } from "node:fs"
+import { cpSync, mkdtempSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
+import { buildSync } from "esbuild"
 
 /** As a URL: the working directory of the process may be anywhere. */
 const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href
 const root = fileURLToPath(new URL("../..", import.meta.url))
+
+/** Where packages are found from, and gone with this process. */
+const built = join(root, "node_modules/.cache", `perdure-test-${process.pid}`)
+const main = join(built, "src/cli/main.js")
+
+const build = (): void => {
+  const fixtures = ["ticker.ts", "cli/weather.ts", "cli/several.ts", "cli/keyless.ts"].map(
+    (name) => `test/fixtures/${name}`
+  )
+  buildSync({
+    absWorkingDir: root,
+    entryPoints: ["src/cli/main.ts", ...fixtures],
+    outbase: root,
+    outdir: built,
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    packages: "external"
+  })
+  cpSync(join(root, "package.json"), join(built, "package.json"))
+  process.once("exit", () => rmSync(built, { recursive: true, force: true }))
+}
+build()
 
 export interface Ran {
   readonly code: number | NodeJS.Signals
@@ -22,6 +51,8 @@ export interface Options {
   readonly stdin?: string | undefined
   readonly env?: Record<string, string> | undefined
   readonly cwd?: string | undefined
+  /** Runs it from source. */
+  readonly source?: boolean | undefined
 }
 
 export interface Running {
@@ -34,11 +65,15 @@ export interface Running {
 /** Starts it. Its environment has no store of the developer's. */
 export const start = (args: ReadonlyArray<string>, options: Options = {}): Running => {
   const { PERDURE_DATABASE_URL: _, DATABASE_URL: __, PERDURE_DIRECTORY: ___, ...env } = process.env
-  const child = spawn(process.execPath, ["--import", loader, join(root, "src/cli/main.ts"), ...args], {
-    cwd: options.cwd ?? root,
-    env: { ...env, ...options.env },
-    stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"]
-  })
+  const child = spawn(
+    process.execPath,
+    options.source === true ? ["--import", loader, join(root, "src/cli/main.ts"), ...args] : [main, ...args],
+    {
+      cwd: options.cwd ?? root,
+      env: { ...env, ...options.env },
+      stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"]
+    }
+  )
   child.stdin?.on("error", () => {})
   child.stdin?.end(options.stdin)
   let stdout = ""
@@ -82,4 +117,6 @@ export const temporary = (): { readonly path: string; readonly done: () => void 
   return { path, done: () => rmSync(path, { recursive: true, force: true }) }
 }
 
-export const fixture = (name: string): string => join(root, "test/fixtures", name)
+/** A module for it, transpiled as it is itself, or as it was written. */
+export const fixture = (name: string): string => join(built, "test/fixtures", name.replace(/\.ts$/, ".js"))
+export const sourceFixture = (name: string): string => join(root, "test/fixtures", name)

@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, assert, describe, it } from "vitest"
-import { fixture, perdure, start, temporary } from "./perdure.ts"
+import { fixture, perdure, sourceFixture, start, temporary } from "./perdure.ts"
 
 const module = fixture("cli/weather.ts")
+const typescript = sourceFixture("cli/weather.ts")
 const { done, path: directory } = temporary()
 const witness = join(directory, "witness.log")
 const env = { WITNESS: witness }
@@ -16,9 +17,8 @@ const calls = (): number => readFileSync(witness, "utf8").trim().split("\n").len
 
 describe("a session over the command line", { timeout: 120_000 }, () => {
   it("runs: the answer is on stdout and nothing else is, tools are on stderr", async () => {
-    const ran = await perdure(["run", module, "--session", "user-42", "--message", "Paris?", "--id", "m1", ...at], {
-      env
-    })
+    const args = ["run", typescript, "--session", "user-42", "--message", "Paris?", "--id", "m1", ...at]
+    const ran = await perdure(args, { env, source: true })
     assert.strictEqual(ran.code, 0, ran.stderr)
     assert.strictEqual(ran.stdout, "Let me look.\nIt is 21C in Paris.\n")
     assert.match(ran.stderr, /get_weather \{"city":"Paris"\}[\s\S]*turn 1 completed · 3 steps/)
@@ -26,7 +26,9 @@ describe("a session over the command line", { timeout: 120_000 }, () => {
   })
 
   it("the same --id again shows the same turn and does nothing (I1)", async () => {
-    const ran = await perdure(["run", module, "-s", "user-42", "-m", "Paris?", "--id", "m1", "--json", ...at], { env })
+    const ran = await perdure(["run", typescript, "-s", "user-42", "-m", "Paris?", "--id", "m1", "--json", ...at], {
+      env
+    })
     assert.strictEqual(ran.code, 0, ran.stderr)
     const events = ran.json()
     assert.strictEqual(calls(), 1)
