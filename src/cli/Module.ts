@@ -32,8 +32,10 @@ let registered = false
 
 const importModule = async (file: string): Promise<Record<string, unknown>> => {
   if (isTypeScript(file) && !fromSource && !registered) {
-    const { register } = await import("tsx/esm/api")
-    register()
+    // Both: without a package.json that says otherwise, Node takes a .ts file for CommonJS.
+    const [esm, cjs] = await Promise.all([import("tsx/esm/api"), import("tsx/cjs/api")])
+    cjs.register()
+    esm.register()
     registered = true
   }
   return import(pathToFileURL(file).href)
