@@ -16,7 +16,7 @@ import {
 import { NodeSocket, NodeSocketServer } from "@effect/platform-node"
 import { Socket, SocketServer } from "@effect/platform"
 import { RpcClient, RpcSerialization } from "@effect/rpc"
-import { Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option, type Scope } from "effect"
 import { RunnerSettings, type Settings } from "./Settings.ts"
 
 type Storage = RunnerStorage.RunnerStorage
@@ -45,22 +45,41 @@ export const layerEmbedded: Layer.Layer<Sharding.Sharding, never, Storage | Runn
   )
 )
 
-const clientProtocol: Layer.Layer<Runners.RpcClientProtocol, never, RpcSerialization.RpcSerialization> = Layer.effect(
-  Runners.RpcClientProtocol,
-  Effect.gen(function* () {
-    const serialization = yield* RpcSerialization.RpcSerialization
-    return (address) =>
-      NodeSocket.makeNet({ host: address.host, port: address.port, noDelay: true, openTimeout: 1000 }).pipe(
-        Effect.flatMap((socket) =>
-          RpcClient.makeProtocolSocket().pipe(
-            Effect.provideService(Socket.Socket, socket),
-            Effect.provideService(RpcSerialization.RpcSerialization, serialization)
-          )
-        ),
-        Effect.orDie
-      )
-  })
-)
+/** What a cluster's messages go over. */
+export interface Wire {
+  /** Listens for the others. Closed with the scope. */
+  readonly listen: (
+    settings: Settings
+  ) => Effect.Effect<SocketServer.SocketServer["Type"], SocketServer.SocketServerError, Scope.Scope>
+  /** A connection to another runner, made anew each time that the socket is run. */
+  readonly connect: (address: RunnerAddress.RunnerAddress) => Effect.Effect<Socket.Socket, Socket.SocketError>
+  readonly serialization: Layer.Layer<RpcSerialization.RpcSerialization>
+}
+
+/** TCP, without Nagle's delay. */
+export const tcp: Wire = {
+  listen: ({ listen, port }) => NodeSocketServer.make({ host: listen, port, noDelay: true }),
+  connect: ({ host, port }) => NodeSocket.makeNet({ host, port, noDelay: true, openTimeout: 1000 }),
+  serialization: RpcSerialization.layerMsgPack
+}
+
+const clientProtocol = (wire: Wire): Layer.Layer<Runners.RpcClientProtocol, never, RpcSerialization.RpcSerialization> =>
+  Layer.effect(
+    Runners.RpcClientProtocol,
+    Effect.gen(function* () {
+      const serialization = yield* RpcSerialization.RpcSerialization
+      return (address) =>
+        wire.connect(address).pipe(
+          Effect.flatMap((socket) =>
+            RpcClient.makeProtocolSocket().pipe(
+              Effect.provideService(Socket.Socket, socket),
+              Effect.provideService(RpcSerialization.RpcSerialization, serialization)
+            )
+          ),
+          Effect.orDie
+        )
+    })
+  )
 
 /** Whether this runner owns all shards, as one that is alone does once it has started. */
 export const ownsAll: Effect.Effect<boolean, never, Sharding.Sharding | RunnerSettings> = Effect.gen(function* () {
@@ -70,28 +89,38 @@ export const ownsAll: Effect.Effect<boolean, never, Sharding.Sharding | RunnerSe
   return true
 })
 
-/** A runner among others. */
-export const layerRunner: Layer.Layer<Sharding.Sharding, SocketServer.SocketServerError, Storage | RunnerSettings> =
+/** A runner among others, over a wire of one's choice. */
+export const layerRunnerOver = (
+  wire: Wire
+): Layer.Layer<Sharding.Sharding, SocketServer.SocketServerError, Storage | RunnerSettings> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const settings = yield* RunnerSettings
-      const server = yield* NodeSocketServer.make({ host: settings.listen, port: settings.port, noDelay: true })
+      const server = yield* wire.listen(settings)
       const port = server.address._tag === "TcpAddress" ? server.address.port : settings.port
       return SocketRunner.layer.pipe(
-        Layer.provide([Layer.succeed(SocketServer.SocketServer, server), clientProtocol, RunnerHealth.layerNoop]),
-        Layer.provide([MessageStorage.layerNoop, RpcSerialization.layerMsgPack]),
+        Layer.provide([Layer.succeed(SocketServer.SocketServer, server), clientProtocol(wire), RunnerHealth.layerNoop]),
+        Layer.provide([MessageStorage.layerNoop, wire.serialization]),
         Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make(settings.host, port))))
       )
     })
   )
 
-/** A client beside the runners: it sees where the shards are and owns none. */
-export const layerClient: Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> = Layer.unwrapEffect(
-  Effect.map(RunnerSettings, (settings) =>
-    SocketRunner.layerClientOnly.pipe(
-      Layer.provide(clientProtocol),
-      Layer.provide([MessageStorage.layerNoop, RpcSerialization.layerMsgPack]),
-      Layer.provide(shardingConfig(settings, Option.none()))
+/** A runner among others. */
+export const layerRunner: Layer.Layer<Sharding.Sharding, SocketServer.SocketServerError, Storage | RunnerSettings> =
+  layerRunnerOver(tcp)
+
+/** A client beside the runners, over a wire of one's choice: it sees where the shards are and owns none. */
+export const layerClientOver = (wire: Wire): Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> =>
+  Layer.unwrapEffect(
+    Effect.map(RunnerSettings, (settings) =>
+      SocketRunner.layerClientOnly.pipe(
+        Layer.provide(clientProtocol(wire)),
+        Layer.provide([MessageStorage.layerNoop, wire.serialization]),
+        Layer.provide(shardingConfig(settings, Option.none()))
+      )
     )
   )
-)
+
+/** A client beside the runners. */
+export const layerClient: Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> = layerClientOver(tcp)

@@ -5,7 +5,6 @@
  * - A runner is alive while its presence is held and its heartbeat is fresh; one that others have declared dead ends
  *   itself.
  */
-import { randomBytes } from "node:crypto"
 import { ClusterError, MachineId, Runner, RunnerStorage, type ShardId } from "@effect/cluster"
 import { Context, Duration, Effect, Layer, Queue, Ref, Schedule } from "effect"
 import type { StoreUnavailable } from "../domain/Errors.ts"
@@ -42,7 +41,7 @@ export const layer: Layer.Layer<
     const store = yield* Store
     const settings = yield* RunnerSettings
     const alarms = yield* Alarms
-    const incarnation = randomBytes(8).toString("hex")
+    const incarnation = Buffer.from(settings.entropy(8)).toString("hex")
     const expiryMs = Duration.toMillis(settings.heartbeatExpiry)
     const epochs = new Map<Shard, Epoch>()
     const acquired = yield* Queue.unbounded<ReadonlyArray<Shard>>()
@@ -75,7 +74,7 @@ export const layer: Layer.Layer<
     const pickMachine = Effect.map(store.runners(expiryMs), (runners) => {
       const taken = new Set(runners.map((runner) => (JSON.parse(runner.info) as Info).machine))
       for (let i = 0; i < machines; i++) {
-        const machine = randomBytes(2).readUInt16BE() % machines
+        const machine = Buffer.from(settings.entropy(2)).readUInt16BE() % machines
         if (!taken.has(machine)) return machine
       }
       return 0

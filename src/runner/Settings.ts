@@ -1,4 +1,5 @@
 /** Settings of a runner in a cluster, each documented here once, with its unit and environment variable. */
+import { randomBytes } from "node:crypto"
 import { Config, type ConfigError, Context, type Duration, Effect, Layer, type Redacted } from "effect"
 
 export interface Settings {
@@ -23,6 +24,8 @@ export interface Settings {
    * runner that is not one must not go on calling models and tools.
    */
   readonly onLost: Effect.Effect<void>
+  /** Random bytes for what must be unique over all machines. The default is the operating system's. */
+  readonly entropy: (bytes: number) => Uint8Array
 }
 
 export const defaults: Settings = {
@@ -37,7 +40,8 @@ export const defaults: Settings = {
   onLost: Effect.zipRight(
     Effect.logFatal("This runner was taken for dead by the others and ends itself. Its sessions go on elsewhere."),
     Effect.sync((): void => process.exit(75))
-  )
+  ),
+  entropy: (bytes) => randomBytes(bytes)
 }
 
 export class RunnerSettings extends Context.Tag("perdure/RunnerSettings")<RunnerSettings, Settings>() {

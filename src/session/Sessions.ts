@@ -5,7 +5,7 @@
  * are handled at once, however long a turn runs: what must be serial is serial in the actor.
  */
 import { Entity, type Sharding } from "@effect/cluster"
-import { Duration, Effect, ExecutionStrategy, Exit, Layer, Scope } from "effect"
+import { Duration, Effect, ExecutionStrategy, Exit, Layer, Runtime, Scope } from "effect"
 import { type Blobs, Claim } from "../blob/index.ts"
 import type { Command, SessionCreated } from "../domain/Entry.ts"
 import * as Errors from "../domain/Errors.ts"
@@ -35,6 +35,7 @@ const handlers = Effect.gen(function* () {
   const context = yield* Effect.context<
     Entity.CurrentAddress | Journal | Blobs | Registry | Alarms | Shards | SessionSettings
   >()
+  const runtime = yield* Effect.runtime<never>()
   const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
   const idleMs = Duration.toMillis(settings.idle)
 
@@ -76,11 +77,12 @@ const handlers = Effect.gen(function* () {
   /** Unfinished work must go on when the store does, though nobody asks. */
   const onFailure = (error: Unavailable) => {
     if (error._tag !== "StoreUnavailable") return
-    Effect.runFork(
+    Runtime.runFork(runtime)(
       wake().pipe(
         Effect.delay(settings.retryWake),
         Effect.retry({ while: (error) => error._tag === "StoreUnavailable" }),
         Effect.ignore,
+        Effect.interruptible,
         Effect.forkIn(scope)
       )
     )
