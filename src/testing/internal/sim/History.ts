@@ -5,7 +5,7 @@
  * it: a checker is a pure function of a `Finished` history. `at` is true virtual time, which no clock jump moves.
  * A session is named by its key, `namespace/session`; a `process` is one life of one OS process, e.g. `runner-1.2`.
  */
-import type { Recorded, StepKind } from "../../../domain/Entry.ts"
+import type { Recorded, Repeatable, StepKind } from "../../../domain/Entry.ts"
 import type { FeedEvent } from "../../../feed/index.ts"
 import type { Verified } from "../../../journal/index.ts"
 import type { Limits } from "../../../session/index.ts"
@@ -162,6 +162,8 @@ export interface Finished {
   readonly final: Final
   /** By agent: what a turn may use. */
   readonly limits: Readonly<Record<string, Limits>>
+  /** What each tool really allows, by name, whatever the runtime was told; what the journal says where it is missing. */
+  readonly tools: Readonly<Record<string, Repeatable>>
   /** Texts that must be nowhere in what was stored or told (I12). */
   readonly canaries: ReadonlyArray<string>
 }

@@ -1,0 +1,336 @@
+/**
+ * The store in memory: what Postgres does, without Postgres, synchronously. It passes the drivers' behaviour suite.
+ *
+ * One `SimStore` is the database; each process holds a port of its own to it (`connect`). Every operation happens at one
+ * instant, which is its commit; lateness, failure and lost acknowledgements are put around it. Like Postgres it tells a
+ * dead process by the end of its connection (`disconnected`), and a hung one by its silence; time is its own.
+ */
+import { Clock, Effect, Layer } from "effect"
+import type { Epoch, Shard } from "../../../domain/Id.ts"
+import {
+  type Group,
+  type RunnerRow,
+  type SessionFilter,
+  type SessionInfo,
+  type SessionRow,
+  type Snapshot,
+  Store,
+  type StoredRow,
+  type Timer,
+  type Written
+} from "../../../store/index.ts"
+import { SimBlobs } from "./SimBlobs.ts"
+
+type Service = Store["Type"]
+
+/** How long a runner must have been absent to count as gone, in milliseconds: as with Postgres. */
+export const confirm_ms = 50
+
+interface SessionData {
+  /** Ascending by seq. */
+  readonly rows: Array<StoredRow>
+  readonly commands: Map<string, StoredRow>
+  info: SessionInfo | null
+  snapshot: Snapshot | null
+  readonly timers: Map<string, Timer>
+}
+
+interface RunnerData {
+  row: RunnerRow
+  readonly process: string
+  heartbeatAt: number
+}
+
+interface Lease {
+  epoch: number
+  owner: { readonly address: string; readonly incarnation: string } | null
+}
+
+/** What observers are told at the moment of a commit. */
+export interface Commit {
+  readonly process: string
+  /** Counts the calls of `append`. */
+  readonly call: number
+  readonly groups: ReadonlyArray<Group>
+  readonly written: ReadonlyArray<Written>
+}
+
+export interface Observer {
+  readonly appended?: ((commit: Commit) => void) | undefined
+  readonly acquired?: ((process: string, shard: Shard, epoch: Epoch) => void) | undefined
+}
+
+const keyOf = (namespace: string, session: string): string => `${namespace}/${session}`
+
+const is = (row: RunnerRow, address: string, incarnation: string): boolean =>
+  row.address === address && row.incarnation === incarnation
+
+export class SimStore {
+  readonly #now: () => number
+  readonly #observer: Observer
+  readonly #sessions = new Map<string, SessionData>()
+  readonly #leases = new Map<string, Lease>()
+  readonly #runners = new Map<string, RunnerData>()
+  /** Since when a process has had no connection. */
+  readonly #absentSince = new Map<string, number>()
+  readonly #agreed = new Map<string, string>()
+  readonly #blobs: SimBlobs
+  #calls = 0
+
+  /** @param now the database's clock, in milliseconds since the epoch */
+  constructor(now: () => number, observer: Observer = {}) {
+    this.#now = now
+    this.#observer = observer
+    this.#blobs = new SimBlobs(now)
+  }
+
+  // --- Hooks of the world ---
+
+  /** The process has lost its connection: it died, or was cut off. Its presence ends. */
+  disconnected(process: string): void {
+    if (!this.#absentSince.has(process)) this.#absentSince.set(process, this.#now())
+  }
+
+  /** A process that lives has its connection again. */
+  reconnected(process: string): void {
+    this.#absentSince.delete(process)
+  }
+
+  /** All sessions, for who looks at the end. */
+  get sessions(): ReadonlyArray<SessionInfo> {
+    return [...this.#sessions.values()].flatMap(({ info }) => (info === null ? [] : [info]))
+  }
+
+  get timers(): ReadonlyArray<Timer> {
+    return [...this.#sessions.values()].flatMap(({ timers }) => [...timers.values()])
+  }
+
+  epochOf(shard: string): number {
+    return this.#leases.get(shard)?.epoch ?? 0
+  }
+
+  // --- The journal ---
+
+  #data(namespace: string, session: string): SessionData {
+    const key = keyOf(namespace, session)
+    let data = this.#sessions.get(key)
+    if (data === undefined) {
+      data = { rows: [], commands: new Map(), info: null, snapshot: null, timers: new Map() }
+      this.#sessions.set(key, data)
+    }
+    return data
+  }
+
+  #rows(namespace: string, session: string): ReadonlyArray<StoredRow> {
+    return this.#sessions.get(keyOf(namespace, session))?.rows ?? []
+  }
+
+  #write(group: Group): Written {
+    if (this.#leases.get(group.shard)?.epoch !== group.epoch) return "fenced"
+    const data = this.#data(group.namespace, group.session)
+    const seqs = new Set<number>()
+    const commands = new Set<string>()
+    for (const { seq, command } of group.rows) {
+      const last = data.rows[data.rows.length - 1]?.seq ?? 0
+      if (seqs.has(seq) || (seq <= last && data.rows.some((row) => row.seq === seq))) return "conflict"
+      if (command !== null && (commands.has(command) || data.commands.has(command))) return "conflict"
+      seqs.add(seq)
+      if (command !== null) commands.add(command)
+    }
+    this.#apply(group, data)
+    return "written"
+  }
+
+  #apply(group: Group, data: SessionData): void {
+    const { namespace, session, shard, epoch } = group
+    for (const row of group.rows) {
+      const stored = { ...row, epoch }
+      const isLast = row.seq > (data.rows[data.rows.length - 1]?.seq ?? 0)
+      data.rows.push(stored)
+      if (!isLast) data.rows.sort((a, b) => a.seq - b.seq)
+      if (row.command !== null) data.commands.set(row.command, stored)
+    }
+    if (group.info !== undefined) data.info = { ...group.info, namespace, session, shard }
+    for (const timer of group.timersCleared ?? []) data.timers.delete(timer)
+    for (const { timer, due } of group.timersSet ?? []) {
+      data.timers.set(timer, { namespace, session, shard, timer, due })
+    }
+    for (const hash of group.blobs ?? []) this.#blobs.refer(namespace, hash, session)
+  }
+
+  #append(process: string, groups: ReadonlyArray<Group>): ReadonlyArray<Written> {
+    if (groups.length === 0) return []
+    const call = ++this.#calls
+    const written = groups.map((group) => this.#write(group))
+    this.#observer.appended?.({ process, call, groups, written })
+    return written
+  }
+
+  // --- Sessions ---
+
+  #list({ agent, attributes, limit, namespace, status }: SessionFilter): ReadonlyArray<SessionInfo> {
+    const wanted = Object.entries(attributes ?? {})
+    return this.sessions
+      .filter(
+        (info) =>
+          (namespace === undefined || info.namespace === namespace) &&
+          (agent === undefined || info.agent === agent) &&
+          (status === undefined || info.status === status) &&
+          wanted.every(([key, value]) => Object.hasOwn(info.attributes, key) && info.attributes[key] === value)
+      )
+      .toSorted(
+        (a, b) => b.updatedAt - a.updatedAt || compare(a.namespace, b.namespace) || compare(a.session, b.session)
+      )
+      .slice(0, limit ?? 100)
+  }
+
+  #park(namespace: string, session: string, parked: string): void {
+    const data = this.#sessions.get(keyOf(namespace, session))
+    if (data === undefined || data.info === null) return
+    const info: SessionRow = {
+      ...data.info,
+      status: "parked",
+      attributes: { ...data.info.attributes, parked },
+      updatedAt: this.#now()
+    }
+    data.info = { ...data.info, ...info }
+  }
+
+  // --- Runners and shards ---
+
+  #isDead({ heartbeatAt, process }: RunnerData, expiryMs: number): boolean {
+    const now = this.#now()
+    const absent = this.#absentSince.get(process)
+    return heartbeatAt < now - expiryMs || (absent !== undefined && now - absent >= confirm_ms)
+  }
+
+  #known(address: string, incarnation: string): RunnerData | undefined {
+    const found = this.#runners.get(address)
+    return found !== undefined && is(found.row, address, incarnation) ? found : undefined
+  }
+
+  #isFree(lease: Lease | undefined): boolean {
+    return lease === undefined || lease.owner === null || !this.#known(lease.owner.address, lease.owner.incarnation)
+  }
+
+  #acquire(process: string, address: string, incarnation: string, shards: ReadonlyArray<Shard>, expiryMs: number) {
+    if (shards.length === 0) return []
+    for (const [other, data] of this.#runners) {
+      if (!is(data.row, address, incarnation) && this.#isDead(data, expiryMs)) this.#runners.delete(other)
+    }
+    if (this.#known(address, incarnation) === undefined) return []
+    return shards.toSorted(compare).flatMap((shard) => {
+      const lease = this.#leases.get(shard)
+      const isOwn = lease?.owner?.address === address && lease.owner.incarnation === incarnation
+      if (!isOwn && !this.#isFree(lease)) return []
+      const epoch = ((lease?.epoch ?? 0) + 1) as Epoch
+      this.#leases.set(shard, { epoch, owner: { address, incarnation } })
+      this.#observer.acquired?.(process, shard, epoch)
+      return [{ shard, epoch }]
+    })
+  }
+
+  #owned(address: string, incarnation: string, shards: ReadonlyArray<Shard>): ReadonlyArray<Shard> {
+    return shards
+      .filter((shard) => {
+        const owner = this.#leases.get(shard)?.owner
+        return owner?.address === address && owner.incarnation === incarnation
+      })
+      .toSorted(compare)
+  }
+
+  #release(address: string, incarnation: string, shards: ReadonlyArray<string>): void {
+    for (const shard of this.#owned(address, incarnation, shards as ReadonlyArray<Shard>)) {
+      this.#leases.get(shard)!.owner = null
+    }
+  }
+
+  /** The port of one process. */
+  connect(process: string): Service {
+    const at = <A>(look: () => A): Effect.Effect<A> => Effect.sync(look)
+    return {
+      driver: "simulated",
+      append: (groups) => at(() => this.#append(process, groups)),
+      read: (namespace, session, after, limit) => at(() => page(this.#rows(namespace, session), after, limit)),
+      head: (namespace, session) => at(() => this.#rows(namespace, session).at(-1) ?? null),
+      accepted: (namespace, session, command) =>
+        at(() => this.#sessions.get(keyOf(namespace, session))?.commands.get(command) ?? null),
+      saveSnapshot: (namespace, session, snapshot) =>
+        at(() => {
+          const data = this.#data(namespace, session)
+          if (data.snapshot === null || snapshot.seq >= data.snapshot.seq) data.snapshot = snapshot
+        }),
+      loadSnapshot: (namespace, session) => at(() => this.#sessions.get(keyOf(namespace, session))?.snapshot ?? null),
+      session: (namespace, session) => at(() => this.#sessions.get(keyOf(namespace, session))?.info ?? null),
+      sessions: (filter) => at(() => this.#list(filter)),
+      unfinished: (shards) =>
+        at(() =>
+          this.sessions
+            .filter((info) => info.status === "active" && shards.includes(info.shard))
+            .toSorted((a, b) => a.updatedAt - b.updatedAt)
+        ),
+      timers: (shards) =>
+        at(() => this.timers.filter(({ shard }) => shards.includes(shard)).toSorted((a, b) => a.due - b.due)),
+      park: (namespace, session, reason) => at(() => this.#park(namespace, session, reason)),
+      ...this.#blobs.port,
+      forget: (namespace, session) =>
+        at(() => {
+          this.#sessions.delete(keyOf(namespace, session))
+          this.#blobs.forget(namespace, session)
+        }),
+      agree: (name, proposal) =>
+        at(() => {
+          const agreed = this.#agreed.get(name) ?? proposal
+          this.#agreed.set(name, agreed)
+          return agreed
+        }),
+      register: (row) => at(() => void this.#runners.set(row.address, { row, process, heartbeatAt: this.#now() })),
+      unregister: (address, incarnation) =>
+        at(() => {
+          this.#release(address, incarnation, [...this.#leases.keys()])
+          if (this.#known(address, incarnation) !== undefined) this.#runners.delete(address)
+        }),
+      heartbeat: (address, incarnation) =>
+        at(() => {
+          const known = this.#known(address, incarnation)
+          if (known !== undefined) known.heartbeatAt = this.#now()
+          return known !== undefined
+        }),
+      setHealth: (address, healthy) =>
+        at(() => {
+          const known = this.#runners.get(address)
+          if (known !== undefined) known.row = { ...known.row, healthy }
+        }),
+      runners: (expiryMs) =>
+        at(() =>
+          [...this.#runners.values()]
+            .filter((data) => !this.#isDead(data, expiryMs))
+            .map(({ row }) => row)
+            .toSorted((a, b) => compare(a.address, b.address))
+        ),
+      acquire: (address, incarnation, shards, expiryMs) =>
+        at(() => this.#acquire(process, address, incarnation, shards, expiryMs)),
+      owned: (address, incarnation, shards) => at(() => this.#owned(address, incarnation, shards)),
+      release: (address, incarnation, shards) =>
+        at(() => this.#release(address, incarnation, shards ?? [...this.#leases.keys()]))
+    }
+  }
+
+  /** One process alone with a store of its own, on Effect's clock. */
+  static readonly layer: Layer.Layer<Store> = Layer.effect(
+    Store,
+    Effect.map(Clock.clockWith(Effect.succeed), (clock) =>
+      new SimStore(() => clock.unsafeCurrentTimeMillis()).connect("alone")
+    )
+  )
+}
+
+const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
+
+/** Rows are nearly always numbered 1, 2, 3 …: the place of the next one is known. */
+const page = (rows: ReadonlyArray<StoredRow>, after: number, limit: number): ReadonlyArray<StoredRow> => {
+  let from = Math.min(Math.max(after, 0), rows.length)
+  while (from > 0 && rows[from - 1]!.seq > after) from--
+  while (from < rows.length && rows[from]!.seq <= after) from++
+  return rows.slice(from, from + limit)
+}

@@ -1,0 +1,120 @@
+/** I2 and I5: what has an outcome never runs again; what may have had an effect is not silently repeated. */
+import type { Repeatable } from "../../../../domain/Entry.ts"
+import { type Check, type Facts, isZombie, placed, type SessionFacts, stepOf, type Violation } from "./Facts.ts"
+
+const i2 = (session: string, what: string): Violation => ({ invariant: "I2", session, what })
+const i5 = (session: string, what: string): Violation => ({ invariant: "I5", session, what })
+
+/** In the journal: one intent, then one outcome, then nothing about the step. */
+const shape = ({ entries, key }: SessionFacts): ReadonlyArray<Violation> => {
+  const states = new Map<string, "open" | "ended">()
+  return entries.flatMap(({ entry, seq }) => {
+    const step = stepOf(entry)
+    if (step === null) return []
+    const state = states.get(step)
+    const here = `${entry._tag} of step ${step} at ${seq}`
+    if (entry._tag === "StepIntended") {
+      states.set(step, "open")
+      return state === undefined ? [] : [i2(key, `${here}: it was intended before`)]
+    }
+    if (entry._tag !== "AttemptFailed" && entry._tag !== "StepProgress") states.set(step, "ended")
+    if (state === "open") return []
+    return [i2(key, state === "ended" ? `${here}: it had its outcome already` : `${here}: it was never intended`)]
+  })
+}
+
+/** Attempts begin after their intent, once, and not after the outcome (a runner that was taken over cannot know). */
+const begun: Check = (facts) => {
+  const seen = new Map<string, string>()
+  return placed(facts, "Began").flatMap(({ event, index }) => {
+    const { attempt, name, process, session: key, step } = event
+    const session = facts.sessions.get(key)
+    const found: Array<Violation> = []
+    const one = `attempt ${attempt} of step ${step} (${name})`
+    const intent = session?.intents.get(step)
+    const intended = intent === undefined ? undefined : session?.commits.get(intent.seq)
+    if (intended === undefined || intended.index > index)
+      found.push(i2(key, `${one} began before its intent was committed`))
+    const before = seen.get(`${key} ${step} ${attempt}`)
+    if (before !== undefined) found.push(i2(key, `${one} began twice: in ${before} and in ${process}`))
+    seen.set(`${key} ${step} ${attempt}`, process)
+    const outcome = session?.outcomes.get(step)?.[0]
+    const ended = outcome === undefined ? undefined : session?.commits.get(outcome.seq)
+    if (ended !== undefined && ended.index < index && !isZombie(facts, process, ended, index)) {
+      found.push(i2(key, `${one} began in ${process} after its outcome was committed`))
+    }
+    return found
+  })
+}
+
+/** Success is told only of what has run to its end. */
+const truthful: Check = (facts) => {
+  const done = new Map<string, number>()
+  for (const { event, index } of placed(facts, "Performed")) {
+    if (event.outcome !== "succeeded") continue
+    const name = `${event.session} ${event.step} ${event.attempt}`
+    if (!done.has(name)) done.set(name, index)
+  }
+  return [...facts.sessions.values()].flatMap(({ commits, entries, key }) =>
+    entries.flatMap(({ entry, seq }) => {
+      if (entry._tag !== "StepSucceeded") return []
+      const at = done.get(`${key} ${entry.step} ${entry.attempt}`)
+      const commit = commits.get(seq)
+      return at !== undefined && (commit === undefined || at < commit.index)
+        ? []
+        : [i2(key, `entry ${seq} says that attempt ${entry.attempt} of step ${entry.step} succeeded, and it had not`)]
+    })
+  )
+}
+
+/** What a tool really allows; what the journal says where the world does not. */
+const natureOf = (facts: Facts, session: string, step: string, tool: string): Repeatable | undefined => {
+  const entry = facts.sessions.get(session)?.intents.get(step)?.entry
+  return facts.finished.tools[tool] ?? (entry?._tag === "StepIntended" ? entry.repeatable : undefined)
+}
+
+const notRepeated: Check = (facts) => {
+  const times = new Map<string, number>()
+  const count = (what: string, session: string, step: string, tool: string) => {
+    const name = `${what} ${session} ${step}`
+    const n = (times.get(name) ?? 0) + 1
+    times.set(name, n)
+    return n === 2 && natureOf(facts, session, step, tool) === "never"
+      ? [i5(session, `step ${step} (${tool}) may not be repeated, and ${what} twice`)]
+      : []
+  }
+  return facts.events.flatMap((event) => {
+    if (event._tag === "Began" && event.kind === "tool") return count("began", event.session, event.step, event.name)
+    if (event._tag === "Effect") return count("had its effect", event.session, event.step, event.tool)
+    return []
+  })
+}
+
+/** One key a step, in all of its attempts, and no other step has it. */
+const keyed: Check = (facts) => {
+  const keys = new Map<string, string>()
+  const owners = new Map<string, string>()
+  return placed(facts, "Effect").flatMap(({ event: { attempt, key, session, step, tool } }) => {
+    const name = `${session} ${step}`
+    const had = keys.get(name)
+    const owner = owners.get(key)
+    keys.set(name, had ?? key)
+    owners.set(key, owner ?? name)
+    if (had !== undefined && had !== key) {
+      return [
+        i5(session, `attempt ${attempt} of step ${step} (${tool}) had another idempotency key than the one before`)
+      ]
+    }
+    return owner === undefined || owner === name
+      ? []
+      : [i5(session, `step ${step} (${tool}) had the idempotency key of ${owner}`)]
+  })
+}
+
+export const check: Check = (facts) => [
+  ...[...facts.sessions.values()].flatMap(shape),
+  ...begun(facts),
+  ...truthful(facts),
+  ...notRepeated(facts),
+  ...keyed(facts)
+]

@@ -1,0 +1,156 @@
+/** I8, I9 and I10: no turn outruns its budget, a timer fires once and in time, nothing is open in what is closed. */
+import type { Recorded } from "../../../../domain/Entry.ts"
+import * as Usage from "../../../../domain/Usage.ts"
+import type { Limits } from "../../../../session/index.ts"
+import { type Check, isOutcome, placed, type SessionFacts, stepOf, type Violation } from "./Facts.ts"
+
+const i8 = (session: string, what: string): Violation => ({ invariant: "I8", session, what })
+const i9 = (session: string, what: string): Violation => ({ invariant: "I9", session, what })
+const i10 = (session: string, what: string): Violation => ({ invariant: "I10", session, what })
+
+const usageOf = ({ entry }: Recorded): Usage.Usage =>
+  (entry._tag === "StepSucceeded" || entry._tag === "StepFailed" || entry._tag === "AttemptFailed"
+    ? entry.usage
+    : undefined) ?? Usage.zero
+
+/** No step is intended when the turn has used up what it may. */
+const budget = ({ entries, key }: SessionFacts, limits: Limits): ReadonlyArray<Violation> => {
+  let used = { steps: 0, model: 0, tool: 0, custom: 0, usage: Usage.zero }
+  return entries.flatMap((recorded) => {
+    const { entry, seq } = recorded
+    if (entry._tag === "TurnStarted") used = { steps: 0, model: 0, tool: 0, custom: 0, usage: Usage.zero }
+    used = { ...used, usage: Usage.add(used.usage, usageOf(recorded)) }
+    if (entry._tag !== "StepIntended") return []
+    used = { ...used, steps: used.steps + 1, [entry.kind]: used[entry.kind] + 1 }
+    const rows: ReadonlyArray<readonly [string, boolean]> = [
+      [`${used.steps} steps`, used.steps > limits.steps],
+      [`${used.model} model calls`, used.model > limits.modelCalls],
+      [`${used.tool} tool calls`, used.tool > limits.toolCalls],
+      [`${Usage.totalTokens(used.usage)} tokens`, Usage.totalTokens(used.usage) >= limits.tokens],
+      [`${used.usage.usd ?? 0} usd`, (used.usage.usd ?? 0) >= limits.usd]
+    ]
+    return rows.flatMap(([what, isOver]) =>
+      isOver ? [i8(key, `step ${entry.step} was intended at ${seq}, beyond the limit: ${what}`)] : []
+    )
+  })
+}
+
+/** The provider is asked by attempts, and by nobody else. */
+const ledger: Check = (facts) => {
+  const asked = placed(facts, "Asked").length
+  const attempts = placed(facts, "Began").filter(({ event }) => event.kind === "model").length
+  return asked <= attempts
+    ? []
+    : [{ invariant: "I8", session: null, what: `the provider was asked ${asked} times by ${attempts} attempts` }]
+}
+
+const timers = ({ entries, key }: SessionFacts): ReadonlyArray<Violation> => {
+  const due = new Map<string, number>()
+  return entries.flatMap(({ at, entry, seq }) => {
+    switch (entry._tag) {
+      case "TimerSet":
+        due.set(entry.timer, entry.due)
+        return []
+      case "TimerCleared":
+        due.delete(entry.timer)
+        return []
+      case "TimerFired": {
+        const time = due.get(entry.timer)
+        due.delete(entry.timer)
+        if (time === undefined) return [i9(key, `timer ${entry.timer} fired at ${seq} without being set`)]
+        return at < time ? [i9(key, `timer ${entry.timer} fired ${time - at} ms too early, at ${seq}`)] : []
+      }
+      default:
+        return []
+    }
+  })
+}
+
+/** The rows of timers say what the journal says. */
+const timerRows: Check = ({ finished, sessions }) =>
+  [...sessions.values()].flatMap(({ entries, key }) => {
+    const journaled = new Map<string, number>()
+    for (const { entry } of entries) {
+      if (entry._tag === "TimerSet") journaled.set(entry.timer, entry.due)
+      if (entry._tag === "TimerFired" || entry._tag === "TimerCleared") journaled.delete(entry.timer)
+      if (entry._tag === "SessionEnded") journaled.clear()
+    }
+    const rows = new Map(
+      finished.final.timers
+        .filter(({ namespace, session }) => `${namespace}/${session}` === key)
+        .map(({ due, timer }) => [timer as string, due])
+    )
+    return [...new Set([...journaled.keys(), ...rows.keys()])].flatMap((timer) =>
+      journaled.get(timer) === rows.get(timer)
+        ? []
+        : [i9(key, `timer ${timer} is due ${journaled.get(timer)} by the journal and ${rows.get(timer)} by its row`)]
+    )
+  })
+
+/** A turn that has ended has no open step, and no step begins outside of its turn. */
+const closed = ({ entries, key }: SessionFacts): ReadonlyArray<Violation> => {
+  const open = new Set<string>()
+  let turn: number | null = null
+  let turns = 0
+  let ended = false
+  return entries.flatMap(({ entry, seq }) => {
+    const found: Array<Violation> = []
+    if (ended && entry._tag !== "CommandAccepted") {
+      found.push(i10(key, `${entry._tag} at ${seq}: the session had ended`))
+    }
+    switch (entry._tag) {
+      case "TurnStarted":
+        if (turn !== null) found.push(i10(key, `turn ${entry.turn} began at ${seq} in turn ${turn}`))
+        if (entry.turn !== turns + 1) found.push(i10(key, `turn ${entry.turn} began at ${seq} after turn ${turns}`))
+        turn = entry.turn
+        turns = entry.turn
+        break
+      case "StepIntended":
+        if (entry.turn !== turn)
+          found.push(i10(key, `step ${entry.step} of turn ${entry.turn} at ${seq} is outside of it`))
+        open.add(entry.step)
+        break
+      case "TurnEnded":
+        if (entry.turn !== turn) found.push(i10(key, `turn ${entry.turn} ended at ${seq} and was not running`))
+        if (open.size > 0)
+          found.push(i10(key, `turn ${entry.turn} ended at ${seq} before its steps ${[...open].join()}`))
+        open.clear()
+        turn = null
+        break
+      case "SessionEnded":
+        if (turn !== null) found.push(i10(key, `the session ended at ${seq} in turn ${turn}`))
+        ended = true
+        break
+    }
+    if (isOutcome(entry)) open.delete(stepOf(entry)!)
+    return found
+  })
+}
+
+/** A parent that was cancelled is not over before its children. */
+const families: Check = ({ sessions }) => {
+  const endOf = (session: SessionFacts | undefined): number => {
+    const end = session?.entries.find(({ entry }) => entry._tag === "SessionEnded")
+    return end === undefined ? Number.POSITIVE_INFINITY : (session!.commits.get(end.seq)?.index ?? 0)
+  }
+  return [...sessions.values()].flatMap((child) => {
+    const created = child.entries[0]?.entry
+    if (created?._tag !== "SessionCreated" || created.parent === undefined) return []
+    const namespace = child.key.slice(0, child.key.indexOf("/"))
+    const parent = sessions.get(`${namespace}/${created.parent.session}`)
+    const end = parent?.entries.find(({ entry }) => entry._tag === "SessionEnded")?.entry
+    if (end?._tag !== "SessionEnded" || end.outcome._tag !== "Cancelled") return []
+    return endOf(child) <= endOf(parent) ? [] : [i10(child.key, `it outlived its parent ${created.parent.session}`)]
+  })
+}
+
+export const check: Check = (facts) => [
+  ...[...facts.sessions.values()].flatMap((session) => {
+    const created = session.entries[0]?.entry
+    const limits = created?._tag === "SessionCreated" ? facts.finished.limits[created.agent] : undefined
+    return [...(limits === undefined ? [] : budget(session, limits)), ...timers(session), ...closed(session)]
+  }),
+  ...timerRows(facts),
+  ...ledger(facts),
+  ...families(facts)
+]
