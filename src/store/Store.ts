@@ -168,6 +168,11 @@ export class Store extends Context.Tag("perdure/Store")<
     /** Deletes a session: its rows, snapshot, timers and references. Its blobs go at the next `collect`. */
     readonly forget: (namespace: Namespace, session: SessionId) => Result<void>
 
+    /**
+     * What all runners of this store must have in common, by name: the first proposal wins, and everybody gets that one.
+     */
+    readonly agree: (name: string, proposal: string) => Result<string>
+
     // Runners and shards. Time is the database's.
     /**
      * Announces a runner and holds its presence until the scope of the store closes or the process dies. Replaces an

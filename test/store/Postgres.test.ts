@@ -42,7 +42,10 @@ describe("a Postgres database", () => {
       const url = yield* TestPostgres.database
       const stores = yield* Effect.forEach([1, 2, 3, 4, 5, 6, 7, 8], () => open(url), { concurrency: "unbounded" })
       const sql = yield* client(url)
-      expect(yield* sql`SELECT version::int, name FROM perdure_migrations`).toEqual([{ version: 1, name: "initial" }])
+      expect(yield* sql`SELECT version::int, name FROM perdure_migrations`).toEqual([
+        { version: 1, name: "initial" },
+        { version: 2, name: "agreements" }
+      ])
       for (const store of stores) expect(yield* store.sessions({})).toEqual([])
     })
   )
@@ -55,7 +58,7 @@ describe("a Postgres database", () => {
       yield* sql`INSERT INTO perdure_migrations (version, name) VALUES (99, 'from the future')`
       const error = yield* Effect.flip(Effect.scoped(open(url)))
       expect(error).toBeInstanceOf(StoreUnusable)
-      expect(error.message).toMatch(/version 99.*up to 1.*Upgrade/s)
+      expect(error.message).toMatch(/version 99.*up to 2.*Upgrade/s)
     })
   )
 

@@ -199,7 +199,7 @@ describe("a directory that is no store", () => {
       for (const live of [owner, reader]) {
         const error = yield* refused(live, write)
         expect(error).toBeInstanceOf(StoreUnusable)
-        expect(error.message).toMatch(/version 99.*up to 1.*Upgrade/s)
+        expect(error.message).toMatch(/version 99.*up to 2.*Upgrade/s)
       }
     })
   )

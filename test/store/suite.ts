@@ -523,6 +523,21 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
       )
     })
 
+    describe("agreements", () => {
+      it.effect("the first proposal wins, whoever asks and how many at once", () =>
+        Effect.gen(function* () {
+          const store = yield* Store
+          const name = unique().address
+          const answers = yield* Effect.forEach(["1", "2", "3", "4"], (proposal) => store.agree(name, proposal), {
+            concurrency: "unbounded"
+          })
+          expect(new Set(answers).size).toBe(1)
+          expect(yield* store.agree(name, "later")).toBe(answers[0])
+          expect(yield* store.agree(`${name} other`, "its own")).toBe("its own")
+        })
+      )
+    })
+
     describe("runners and shards", () => {
       const register = (address: string, incarnation: string) =>
         Effect.flatMap(Store, (store) =>

@@ -143,8 +143,17 @@ export const make = ({ sql, now, among, holds, forUpdate, guard }: Dialect) => {
       (table) => sql`DELETE FROM ${sql(`perdure_${table}`)} WHERE namespace = ${namespace} AND session = ${id}`
     ).pipe(sql.withTransaction, write("forget"))
 
+  const agree: Service["agree"] = (name, proposal) =>
+    Effect.gen(function* () {
+      yield* sql`INSERT INTO perdure_agreements (name, value) VALUES (${name}, ${proposal})
+        ON CONFLICT (name) DO NOTHING`
+      const [row] = yield* sql<{ readonly value: string }>`SELECT value FROM perdure_agreements WHERE name = ${name}`
+      return row!.value
+    }).pipe(guard("agree"))
+
   return {
     ...{
+      agree,
       read,
       head,
       accepted,

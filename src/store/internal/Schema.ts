@@ -133,6 +133,13 @@ const initial = ({ text, int, bytes, keyed, updated, churned }: Dialect): Readon
   ) ${churned}`
 ]
 
+const agreements = ({ text, keyed }: Dialect): ReadonlyArray<string> => [
+  `CREATE TABLE perdure_agreements (
+    name ${text} NOT NULL PRIMARY KEY,
+    value ${text} NOT NULL
+  ) ${keyed}`
+]
+
 export const migrations: ReadonlyArray<Migration> = [
   {
     version: 1,
@@ -143,7 +150,8 @@ export const migrations: ReadonlyArray<Migration> = [
       "ALTER TABLE perdure_chunks ALTER COLUMN content SET STORAGE EXTERNAL"
     ],
     sqlite: initial(sqlite)
-  }
+  },
+  { version: 2, name: "agreements", postgres: agreements(postgres), sqlite: agreements(sqlite) }
 ]
 
 /** The newest version that this code knows. */
