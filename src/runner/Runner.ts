@@ -19,6 +19,7 @@ import { Processes } from "../process/index.ts"
 import {
   Alarms,
   type Behaviour,
+  Pools,
   Registry,
   Sessions,
   SessionSettings,
@@ -38,12 +39,18 @@ export type Provided = Client.Client | Store | Journal | Blobs
 /** What the runner brings for tools and models by itself. */
 type OwnServices = Agent.Provided
 
-/** The behaviours of the agents, each with the services of the context in which the runner was built. */
+/**
+ * The behaviours of the agents, each with the services of the context in which the runner was built. Fails where one asks
+ * for a pool that the runner does not have.
+ */
 export const layerRegistry = <R>(behaviours: ReadonlyArray<Behaviour<any, R>>) =>
   Layer.unwrapEffect(
-    Effect.map(Effect.context<R>(), (context) =>
-      Registry.layer(behaviours.map((behaviour) => ({ behaviour, context: context as Context.Context<never> })))
-    )
+    Effect.gen(function* () {
+      const pools = yield* Pools.Pools
+      yield* Effect.forEach(behaviours, ({ agent, pools: wanted = [] }) => pools.require(agent, wanted))
+      const context = (yield* Effect.context<R>()) as Context.Context<never>
+      return Registry.layer(behaviours.map((behaviour) => ({ behaviour, context })))
+    })
   )
 
 /** All of a runner above its store and its cluster. */
@@ -60,6 +67,7 @@ export const layerWith = <R, E, RC>(
   )
   return serving.pipe(
     Layer.provide(layerRegistry<R | OwnServices>(behaviours)),
+    Layer.provide(Pools.Pools.layer()),
     Layer.provide(Membership.layer),
     Layer.provide([Alarms.layer, SessionSettings.layer(settings), processes]),
     Layer.provideMerge(content)
@@ -136,7 +144,7 @@ export const layerCluster = <const Agents extends ReadonlyArray<Agent.Any>>(
   options: ClusterOptions<Agents>
 ): Layer.Layer<
   Provided,
-  StoreUnusable | StoreUnavailable | ConfigError.ConfigError | SocketServer.SocketServerError,
+  StoreUnusable | ConfigError.ConfigError | SocketServer.SocketServerError | Cluster.Refused,
   Agent.Requirements<Agents[number]>
 > =>
   layerWith(behavioursOf(options.agents), Cluster.layerRunner, options.sessions).pipe(
@@ -148,7 +156,7 @@ export const layerCluster = <const Agents extends ReadonlyArray<Agent.Any>>(
 /** A client of a cluster that runs no sessions itself. */
 export const layerClient = (
   options: { readonly runner?: Partial<Settings> | undefined } = {}
-): Layer.Layer<Provided, StoreUnusable | StoreUnavailable | ConfigError.ConfigError> =>
+): Layer.Layer<Provided, StoreUnusable | ConfigError.ConfigError | Cluster.Refused> =>
   Client.Client.layer.pipe(
     Layer.provide(Transport.layerCluster),
     Layer.provide(Cluster.layerClient),

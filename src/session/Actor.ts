@@ -18,9 +18,9 @@ import type { CommandId, Epoch, SessionKey, Shard, TimerId } from "../domain/Id.
 import type { Json } from "../domain/Json.ts"
 import { Live } from "../feed/index.ts"
 import { type Head, Journal } from "../journal/index.ts"
-import { Spans } from "../telemetry/index.ts"
+import { Names, Spans } from "../telemetry/index.ts"
 import { Alarms } from "./Alarms.ts"
-import { recover } from "./Decide.ts"
+import { recover, type Waiting } from "./Decide.ts"
 import { type AttemptExit, entryOf } from "./internal/attempt.ts"
 import { Commands } from "./internal/commands.ts"
 import { Draft } from "./internal/draft.ts"
@@ -29,9 +29,11 @@ import { infoOf } from "./internal/info.ts"
 import type { Loaded } from "./internal/load.ts"
 import { measure } from "./internal/measure.ts"
 import { Running } from "./internal/running.ts"
+import { Slots } from "./internal/slots.ts"
 import { Snapshots } from "./internal/snapshots.ts"
 import * as TurnSpan from "./internal/turnSpan.ts"
 import { type Waiter, Waiters } from "./internal/waiters.ts"
+import { Pools } from "./Pools.ts"
 import type { Ack, PullReply, PullRequest, Refused, Unavailable } from "./Protocol.ts"
 import { SessionSettings } from "./Settings.ts"
 import { Shards } from "./Shards.ts"
@@ -60,6 +62,8 @@ export interface Actor {
   readonly pull: (request: PullRequest) => Effect.Effect<PullReply, Unavailable>
   readonly wake: Effect.Effect<void>
   readonly state: () => SessionState
+  /** The steps that wait for a slot of their pool, and since when, in milliseconds since the epoch. */
+  readonly waiting: () => ReadonlyArray<Waiting & { readonly since: number }>
   /** The error that ended it, if one did: the next request wakes the session anew. */
   readonly failure: () => Unavailable | null
   /** Whether a command id was accepted while this actor was awake, or cannot have been before. */
@@ -81,11 +85,12 @@ export const make = (
   epoch: Epoch,
   loaded: Loaded,
   onFailure: (error: Unavailable) => void
-): Effect.Effect<Actor, never, Scope.Scope | Journal | Blobs | Alarms | Shards | SessionSettings> =>
+): Effect.Effect<Actor, never, Scope.Scope | Journal | Blobs | Alarms | Shards | Pools | SessionSettings> =>
   Effect.gen(function* () {
     const journal = yield* Journal
     const alarms = yield* Alarms
     const shards = yield* Shards
+    const pools = yield* Pools
     const settings = yield* SessionSettings
     const { behaviour, context } = loaded.registered
     // Waking is uninterruptible; what runs later is not.
@@ -121,10 +126,23 @@ export const make = (
         return Deferred.await(reply)
       })
 
+    const slots = new Slots(
+      pools,
+      key.namespace,
+      () => inbox.offer({ _tag: "Wake" }),
+      ({ name, pool }, ms) =>
+        turnSpan.event(Names.EventName.poolWaited, clock.unsafeCurrentTimeMillis(), {
+          [Names.Attribute.pool]: pool,
+          [Names.Attribute.stepName]: name,
+          [Names.Attribute.waitMs]: ms
+        })
+    )
+
     const running = new Running({
       key,
       behaviour,
       live,
+      slots,
       clock,
       fork: runFork,
       state: () => state,
@@ -220,16 +238,16 @@ export const make = (
     // --- The loop ---
 
     /** Nothing waits for the disk any more: senders are answered, steps begin. */
-    const goOn = (after: ReadonlyArray<() => void>) => {
+    const goOn = (after: ReadonlyArray<() => void>, mayBegin: boolean) => {
       for (const then of after) then()
       pending = none
-      running.follow(state, !leaving)
+      running.follow(state, mayBegin && !closed)
       if (leaving && !running.hasTools()) quiet.unsafeOpen()
     }
 
     // Few effects: this runs at each step of each session.
     const turnOver = (events: ReadonlyArray<Event>): Effect.Effect<void, Unavailable> => {
-      const draft = new Draft(behaviour, clock.unsafeCurrentTimeMillis(), state)
+      const draft = new Draft(behaviour, clock.unsafeCurrentTimeMillis(), state, slots)
       pending = events
       if (!recovered) {
         recovered = true
@@ -241,10 +259,12 @@ export const make = (
         if (then !== null) after.push(then)
       }
       if (failure !== null) return Effect.fail(failure)
-      if (!leaving) draft.conclude((step) => running.has(step))
+      // What is intended here begins, though the session may be told to leave while it is appended.
+      const mayBegin = !leaving
+      if (mayBegin) draft.conclude((step) => running.has(step))
       const { entries } = draft
       if (entries.length === 0) {
-        goOn(after)
+        goOn(after, mayBegin)
         return Effect.void
       }
       const before = state
@@ -253,7 +273,7 @@ export const make = (
         committed(draft, appended.head)
         const save = snapshots.after(state, head, entries.length, appended.bytes)
         if (save !== null) runFork(save)
-        goOn(after)
+        goOn(after, mayBegin)
         return measure(before, entries, draft.now)
       })
     }
@@ -270,7 +290,9 @@ export const make = (
         waiters.wake()
         quiet.unsafeOpen()
         onFailure(error)
+        slots.leave()
         yield* running.close
+        slots.close()
       })
 
     yield* Effect.flatMap(inbox.take, turnOver).pipe(
@@ -287,6 +309,7 @@ export const make = (
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
         leaving = true
+        slots.leave()
         if (failure === null && (pending.length > 0 || running.hasTools())) {
           yield* quiet.await.pipe(Effect.timeoutOption(settings.drain), Effect.interruptible)
         }
@@ -294,6 +317,7 @@ export const make = (
         waiters.wake()
         turnSpan.end("Left")
         yield* running.close
+        slots.close()
       })
     )
 
@@ -349,6 +373,7 @@ export const make = (
       pull,
       wake: Effect.sync(() => inbox.offer({ _tag: "Wake" })),
       state: () => state,
+      waiting: () => slots.waiting,
       failure: () => failure,
       knows: (id) => commands.knows(id)
     }

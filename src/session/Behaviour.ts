@@ -68,6 +68,10 @@ export interface Behaviour<State = any, R = any> {
   readonly decide: (state: State, session: SessionState<State>) => ReadonlyArray<Action>
   /** Runs one attempt of a step. May run again only as `repeatable` allows (I5). */
   readonly perform: (step: OpenStep, state: State, context: StepContext) => Effect.Effect<StepOutput, StepFailure, R>
+  /** Pure: the pool of the runner in which a step runs; that of its kind (`model`, `tool`, `custom`) unless told. */
+  readonly pool?: ((kind: StepKind, name: string) => string) | undefined
+  /** The pools that `pool` answers: a runner that lacks one of them does not start. */
+  readonly pools?: ReadonlyArray<string> | undefined
   /** Pure: what follows a failed attempt. */
   readonly policy: Policy.Policy
 }

@@ -4,11 +4,44 @@
  * - I5: a step that was running when its runner died runs again only if that is harmless; else it is in doubt.
  * - I8: no step is intended beyond a limit; a turn that has met one ends when its open steps have.
  */
-import type { Command, Entry, Limit, TurnOutcome } from "../domain/Entry.ts"
+import type { Command, Entry, Limit, StepKind, TurnOutcome } from "../domain/Entry.ts"
 import type { StepId } from "../domain/Id.ts"
 import { totalTokens } from "../domain/Usage.ts"
 import type { Action, Behaviour, Limits } from "./Behaviour.ts"
 import { type OpenStep, type SessionState, type Turn, wallTimer } from "./State.ts"
+
+/** What the runner has room for, as data. */
+export interface Admission {
+  /** How many steps of this pool may begin now. */
+  readonly free: (pool: string) => number
+}
+
+/** A step that wants to begin and has no slot of its pool yet. */
+export interface Waiting {
+  readonly pool: string
+  readonly kind: StepKind
+  readonly name: string
+  /** `null` where it is its first attempt: that is not intended before it has its slot (I5). */
+  readonly step: StepId | null
+  readonly attempt: number
+}
+
+/** What follows from a state. */
+export interface Plan {
+  readonly entries: ReadonlyArray<Entry>
+  readonly waiting: ReadonlyArray<Waiting>
+}
+
+/** Room for everything. */
+export const unlimited: Admission = { free: () => Number.POSITIVE_INFINITY }
+
+/** The pool of a step: the one of its kind, unless the behaviour says otherwise. */
+export const poolOf = (behaviour: Pick<Behaviour, "pool">, kind: StepKind, name: string): string =>
+  behaviour.pool?.(kind, name) ?? kind
+
+const nobody: ReadonlyArray<Waiting> = []
+const nothing: Plan = { entries: [], waiting: nobody }
+const just = (entries: ReadonlyArray<Entry>): Plan => (entries.length === 0 ? nothing : { entries, waiting: nobody })
 
 const intend = (state: SessionState, action: Extract<Action, { _tag: "Step" }>, offset: number): Entry => ({
   _tag: "StepIntended",
@@ -60,76 +93,96 @@ const stopTurn = (state: SessionState, turn: Turn, limits: Limits, now: number):
   }
 }
 
+/** Entries of a session that is between turns: its end, or its next turn's beginning. */
+const rest = (state: SessionState, limits: Limits, now: number): ReadonlyArray<Entry> => {
+  if (state.cancelled !== null) {
+    const { reason } = state.cancelled
+    return [{ _tag: "SessionEnded", outcome: { _tag: "Cancelled", ...(reason === undefined ? {} : { reason }) } }]
+  }
+  const next = state.queue[0]
+  if (next === undefined) return []
+  const number = state.turns + 1
+  return [
+    { _tag: "TurnStarted", turn: number, command: next },
+    ...(Number.isFinite(limits.wallMs)
+      ? [{ _tag: "TimerSet", timer: wallTimer(number), due: now + limits.wallMs } as const]
+      : [])
+  ]
+}
+
 /**
- * The entries that follow from the state now, to be appended together with what led to it. Call it until it returns
- * none.
+ * What follows from the state now: entries, to be appended together with what led to them, and the steps that wait for
+ * room. Call it until it returns no entries.
  */
-export const decide = <S>(
+export const plan = <S>(
   behaviour: Behaviour<S>,
   state: SessionState<S>,
   now: number,
+  room: Admission = unlimited,
   limits: Limits = behaviour.limits
-): ReadonlyArray<Entry> => {
-  if (state.ended !== null) return []
+): Plan => {
+  if (state.ended !== null) return nothing
   const turn = state.turn
-  if (turn === null) {
-    if (state.cancelled !== null) {
-      return [
-        {
-          _tag: "SessionEnded",
-          outcome: {
-            _tag: "Cancelled",
-            ...(state.cancelled.reason === undefined ? {} : { reason: state.cancelled.reason })
-          }
-        }
-      ]
-    }
-    const next = state.queue[0]
-    if (next === undefined) return []
-    const number = state.turns + 1
-    return [
-      { _tag: "TurnStarted", turn: number, command: next },
-      ...(Number.isFinite(limits.wallMs)
-        ? [{ _tag: "TimerSet", timer: wallTimer(number), due: now + limits.wallMs } as const]
-        : [])
-    ]
-  }
-  if (turn.stopping !== null) return stopTurn(state, turn, limits, now)
+  if (turn === null) return just(rest(state, limits, now))
+  if (turn.stopping !== null) return just(stopTurn(state, turn, limits, now))
 
-  const actions = behaviour.decide(state.behaviour, state)
   const entries: Array<Entry> = []
+  const waiting: Array<Waiting> = []
   const next = { steps: 0, modelCalls: 0, toolCalls: 0 }
+  let used: Map<string, number> | null = null
   let intended = 0
-  for (const action of actions) {
+  for (const action of behaviour.decide(state.behaviour, state)) {
     switch (action._tag) {
       case "Note":
         entries.push({ _tag: "Noted", kind: action.kind, detail: action.detail })
         break
       case "EndTurn":
-        return [...entries, ...endTurn(state, { _tag: "Completed", output: action.output })]
+        return just([...entries, ...endTurn(state, { _tag: "Completed", output: action.output })])
       case "FailTurn":
-        return [...entries, ...endTurn(state, { _tag: "Failed", failure: action.failure })]
+        return just([...entries, ...endTurn(state, { _tag: "Failed", failure: action.failure })])
       case "Step": {
         next.steps++
         if (action.kind === "model") next.modelCalls++
         if (action.kind === "tool") next.toolCalls++
         const limit = exceeded(turn, limits, next)
         if (limit !== null) {
-          // What is open goes on to its end: its outcome is paid for. The turn ends when the last one has come.
-          if (intended > 0 || Object.keys(state.open).length > 0) return entries
-          return [
+          // What is open or waits goes on to its end. The turn ends when the last outcome has come.
+          if (next.steps > 1 || Object.keys(state.open).length > 0) return settled(entries, intended, waiting)
+          return just([
             ...entries,
             { _tag: "Noted", kind: "limit", detail: { ...limit } },
             ...endTurn(state, { _tag: "LimitReached", ...limit })
-          ]
+          ])
         }
-        entries.push(intend(state, action, intended))
-        intended++
+        const { kind, name } = action
+        const pool = poolOf(behaviour, kind, name)
+        const taken: number = used?.get(pool) ?? 0
+        if (taken < room.free(pool)) {
+          used = (used ?? new Map<string, number>()).set(pool, taken + 1)
+          entries.push(intend(state, action, intended))
+          intended++
+        } else {
+          waiting.push({ pool, kind, name, step: null, attempt: 1 })
+        }
       }
     }
   }
-  return entries
+  return settled(entries, intended, waiting)
 }
+
+/** Notes about steps that all wait come with the first of these. */
+const settled = (entries: ReadonlyArray<Entry>, intended: number, waiting: ReadonlyArray<Waiting>): Plan => ({
+  entries: intended === 0 && waiting.length > 0 ? [] : entries,
+  waiting
+})
+
+/** {@link plan}'s entries where there is room for everything. */
+export const decide = <S>(
+  behaviour: Behaviour<S>,
+  state: SessionState<S>,
+  now: number,
+  limits: Limits = behaviour.limits
+): ReadonlyArray<Entry> => plan(behaviour, state, now, unlimited, limits).entries
 
 /**
  * What a runner that takes over finds open: attempts that were running when the last one died (I5). A step that waits

@@ -63,6 +63,22 @@ export const SessionView = Schema.Struct({
   open: Schema.Array(
     Schema.Struct({ step: StepId, kind: StepKind, name: Schema.String, attempt: Schema.Int, dueAt: Schema.Int })
   ),
+  /** Steps that wait for a slot of a pool. `step` is `null` for one that is not intended yet. */
+  waiting: Schema.optionalWith(
+    Schema.Array(
+      Schema.Struct({
+        pool: Schema.String,
+        kind: StepKind,
+        name: Schema.String,
+        step: Schema.NullOr(StepId),
+        attempt: Schema.Int,
+        /** Milliseconds since the epoch. */
+        since: Schema.Int
+      })
+    ),
+    // A runner that is older than its client does not say.
+    { default: () => [] }
+  ),
   usage: Usage,
   outcome: Schema.NullOr(SessionOutcome)
 })

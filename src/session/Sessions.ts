@@ -15,6 +15,7 @@ import { Journal } from "../journal/index.ts"
 import { Store } from "../store/index.ts"
 import { type Actor, make } from "./Actor.ts"
 import type { Alarms } from "./Alarms.ts"
+import type { Pools } from "./Pools.ts"
 import { creation, load } from "./internal/load.ts"
 import { viewOf } from "./internal/view.ts"
 import { SessionEntity, type Unavailable } from "./Protocol.ts"
@@ -33,7 +34,7 @@ const handlers = Effect.gen(function* () {
   const store = yield* Store
   const settings = yield* SessionSettings
   const context = yield* Effect.context<
-    Entity.CurrentAddress | Journal | Blobs | Registry | Alarms | Shards | SessionSettings
+    Entity.CurrentAddress | Journal | Blobs | Registry | Alarms | Shards | Pools | SessionSettings
   >()
   const runtime = yield* Effect.runtime<never>()
   const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
@@ -160,7 +161,7 @@ const handlers = Effect.gen(function* () {
     Create: ({ payload }) => create(payload.created),
     Accept: ({ payload }) => accept(payload.id, payload.command),
     Pull: ({ payload }) => Effect.flatMap(existing, (actor) => actor.pull(payload)),
-    Inspect: () => Effect.map(existing, (actor) => viewOf(actor.state())),
+    Inspect: () => Effect.map(existing, (actor) => viewOf(actor.state(), actor.waiting())),
     Wake: () => Effect.flatMap(wake(), (actor) => actor?.wake ?? Effect.void)
   })
 })
@@ -169,7 +170,7 @@ const handlers = Effect.gen(function* () {
 export const layer: Layer.Layer<
   never,
   never,
-  Sharding.Sharding | Store | Journal | Blobs | Registry | Alarms | Shards | SessionSettings
+  Sharding.Sharding | Store | Journal | Blobs | Registry | Alarms | Shards | Pools | SessionSettings
 > = Layer.unwrapEffect(
   Effect.map(SessionSettings, (settings) =>
     SessionEntity.toLayer(handlers, {

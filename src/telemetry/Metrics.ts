@@ -46,6 +46,7 @@ const series = <Type, Out>(metric: Metric.Metric<Type, number, Out>, unit: strin
 
 const counter = (of: Described) =>
   series(Metric.counter(of.name, { description: of.description, incremental: true }), of.unit)
+const gauge = (of: Described) => series(Metric.gauge(of.name, { description: of.description }), of.unit)
 const histogram = (of: Described, bounds: MetricBoundaries.MetricBoundaries) =>
   series(Metric.histogram(of.name, bounds, of.description), of.unit)
 
@@ -53,6 +54,9 @@ const steps = counter(MetricName.steps)
 const stepDuration = histogram(MetricName.stepDuration, seconds)
 const failures = counter(MetricName.failures)
 const turns = counter(MetricName.turns)
+const poolRunning = gauge(MetricName.poolRunning)
+const poolWaiting = gauge(MetricName.poolWaiting)
+const poolWait = histogram(MetricName.poolWait, seconds)
 const appendDuration = histogram(MetricName.appendDuration, seconds)
 const appendEntries = counter(MetricName.appendEntries)
 const tokenUsage = histogram(MetricName.tokenUsage, tokens)
@@ -75,6 +79,23 @@ export const attemptFailed = (of: { readonly kind: string; readonly class: strin
 /** A turn ended. `outcome` is the tag of its `TurnOutcome`. */
 export const turnEnded = (of: { readonly agent: string; readonly outcome: string }) =>
   Effect.sync(() => turns({ [Attribute.agent]: of.agent, [Attribute.outcome]: of.outcome }, 1))
+
+/** What one pool of a runner reports, at each step: functions, not effects, and nothing where nothing has changed. */
+export const pool = (name: string) => {
+  const tags = { [Attribute.pool]: name }
+  let running = 0
+  let waiting = 0
+  return {
+    changed: (now: { readonly running: number; readonly waiting: number }): void => {
+      if (now.running !== running) poolRunning(tags, now.running)
+      if (now.waiting !== waiting) poolWaiting(tags, now.waiting)
+      running = now.running
+      waiting = now.waiting
+    },
+    /** A wait is over. Steps that found a slot at once are not counted. */
+    waited: (ms: number): void => poolWait(tags, Math.max(0, ms) / 1000)
+  }
+}
 
 /** A flush became durable. */
 export const appended = (of: { readonly entries: number; readonly durationMs: number }) =>

@@ -22,6 +22,12 @@ export const SpanName = {
   wake: "perdure.wake"
 } as const
 
+/** Events on spans. */
+export const EventName = {
+  /** On a turn: a step of it has waited for a slot of its pool, and has one. */
+  poolWaited: "perdure.pool.waited"
+} as const
+
 /** Attribute keys of spans and metrics. */
 export const Attribute = {
   /** `invoke_agent`, `chat` or `execute_tool`. */
@@ -66,6 +72,12 @@ export const Attribute = {
   epoch: "perdure.epoch",
   /** How a step or a turn ended: the tag of its outcome. */
   outcome: "perdure.outcome",
+  /** The tool's or the model step's name, where no span has it. */
+  stepName: "perdure.step.name",
+  /** The runner's pool that a step runs in. */
+  pool: "perdure.pool",
+  /** How long a step waited for its slot, in milliseconds. */
+  waitMs: "perdure.wait.ms",
   /** The closed union `FailureClass`. */
   failureClass: "perdure.failure.class",
   /** Sessions, entries and bytes of one flush, or entries that a wake folded. */
@@ -92,6 +104,9 @@ export const MetricName = {
   stepDuration: { name: "perdure.step.duration", unit: "s", description: "Duration of a step's last attempt, by kind" },
   failures: { name: "perdure.failures", unit: "{attempt}", description: "Failed attempts, by kind and failure class" },
   turns: { name: "perdure.turns", unit: "{turn}", description: "Turns that ended, by agent and outcome" },
+  poolRunning: { name: "perdure.pool.running", unit: "{step}", description: "Steps that hold a slot, by pool" },
+  poolWaiting: { name: "perdure.pool.waiting", unit: "{step}", description: "Steps that wait for a slot, by pool" },
+  poolWait: { name: "perdure.pool.wait", unit: "s", description: "Time that steps have waited for a slot, by pool" },
   appendDuration: { name: "perdure.append.duration", unit: "s", description: "Time from append to durable" },
   appendEntries: { name: "perdure.append.entries", unit: "{entry}", description: "Entries that became durable" },
   tokenUsage: {

@@ -2,11 +2,20 @@
 import type { Entry } from "../../domain/Entry.ts"
 import type { StepId } from "../../domain/Id.ts"
 import type { Behaviour } from "../Behaviour.ts"
-import { decide } from "../Decide.ts"
+import { type Admission, plan, poolOf, unlimited, type Waiting } from "../Decide.ts"
 import { evolve, type SessionState } from "../State.ts"
 
 /** A behaviour that never comes to rest is a bug that would hang the runner. */
 const mostDecisions = 10_000
+
+/** Room that is taken as steps are intended. */
+export interface Room extends Admission {
+  readonly take: (pool: string, step: StepId) => void
+  /** What would begin if there were room. */
+  readonly want: (waiting: ReadonlyArray<Waiting>) => void
+}
+
+const boundless: Room = { ...unlimited, take: () => {}, want: () => {} }
 
 export class Draft {
   readonly entries: Array<Entry> = []
@@ -14,7 +23,8 @@ export class Draft {
   constructor(
     readonly behaviour: Behaviour,
     readonly now: number,
-    public state: SessionState
+    public state: SessionState,
+    private readonly room: Room = boundless
   ) {}
 
   push(entry: Entry): void {
@@ -26,12 +36,19 @@ export class Draft {
   conclude(isRunning: (step: StepId) => boolean): void {
     for (let i = 0; ; i++) {
       if (this.state.turn?.stopping != null) this.failWaiting(isRunning)
-      const entries = decide(this.behaviour, this.state, this.now)
-      if (entries.length === 0) return
+      const { entries, waiting } = plan(this.behaviour, this.state, this.now, this.room)
+      if (entries.length === 0) {
+        this.room.want(waiting)
+        return
+      }
       if (i >= mostDecisions) {
         throw new Error(`agent "${this.behaviour.agent}" never comes to rest: its decide has no end`)
       }
-      for (const entry of entries) this.push(entry)
+      for (const entry of entries) {
+        this.push(entry)
+        // At once: between the plan and this nobody else can have taken it.
+        if (entry._tag === "StepIntended") this.room.take(poolOf(this.behaviour, entry.kind, entry.name), entry.step)
+      }
     }
   }
 

@@ -5,14 +5,17 @@ import type { SessionKey, StepId } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
 import { Feed, type Live } from "../../feed/index.ts"
 import type { Behaviour } from "../Behaviour.ts"
+import { poolOf } from "../Decide.ts"
 import type { OpenStep, SessionState } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
 import { type AttemptExit, idempotencyKey, settle } from "./attempt.ts"
+import type { Slots } from "./slots.ts"
 
 export interface Host {
   readonly key: SessionKey
   readonly behaviour: Behaviour
   readonly live: Live
+  readonly slots: Slots
   readonly clock: Clock.Clock
   readonly fork: (effect: Effect.Effect<void, never, Blobs>) => Fiber.RuntimeFiber<void>
   readonly state: () => SessionState
@@ -51,8 +54,9 @@ export class Running {
     }
   }
 
+  /** Whether tools are at work: one that waits for its time or its slot has not begun. */
   hasTools(): boolean {
-    for (const { tool } of this.attempts.values()) if (tool) return true
+    for (const [step, { tool }] of this.attempts) if (tool && this.host.slots.has(step)) return true
     return false
   }
 
@@ -68,20 +72,27 @@ export class Running {
 
   // Few effects: this runs at each step of each session.
   private attempt(step: OpenStep): Effect.Effect<void, never, Blobs> {
-    const { behaviour, clock, ended, key, state, within } = this.host
+    const { behaviour, clock, ended, key, slots, state, within } = this.host
     let startedAt = step.dueAt
     const perform = Effect.suspend(() => {
       startedAt = Math.max(clock.unsafeCurrentTimeMillis(), step.dueAt)
       return within(behaviour.perform(step, state().behaviour, this.contextOf(step)))
     })
     const restored = this.hasText(step) ? perform : Effect.zipRight(this.restoreLive(step), perform)
+    // The first attempt has had its slot since before it was intended.
+    const admitted = Effect.suspend(() =>
+      slots.has(step.step)
+        ? restored
+        : Effect.zipRight(slots.acquire(poolOf(behaviour, step.kind, step.name), step), restored)
+    )
     const waited = Effect.suspend(() => {
       const early = step.dueAt - clock.unsafeCurrentTimeMillis()
-      return early > 0 ? Effect.zipRight(clock.sleep(Duration.millis(early)), restored) : restored
+      return early > 0 ? Effect.zipRight(clock.sleep(Duration.millis(early)), admitted) : admitted
     })
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.exit(restore(waited)), (exit) =>
         Effect.map(settle(key, step.kind, exit), (settled) => {
+          slots.release(step.step)
           if (!this.closed) ended(step, startedAt, settled)
         })
       )

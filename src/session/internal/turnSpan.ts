@@ -5,11 +5,13 @@ import { Spans } from "../../telemetry/index.ts"
 export interface TurnSpan {
   /** Makes the steps' spans its children. */
   readonly within: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Something happened, `at` in milliseconds since the epoch. */
+  readonly event: (name: string, at: number, attributes: Readonly<Record<string, unknown>>) => void
   readonly end: (outcome: string) => void
 }
 
 /** What stands for a span where nobody looks. */
-export const none: TurnSpan = { within: (effect) => effect, end: () => {} }
+export const none: TurnSpan = { within: (effect) => effect, event: () => {}, end: () => {} }
 
 export const open = (runtime: Runtime.Runtime<never>, subject: Spans.Subject): TurnSpan => {
   const ended = Deferred.unsafeMake<string>(Runtime.runSync(runtime)(Effect.fiberId))
@@ -22,6 +24,9 @@ export const open = (runtime: Runtime.Runtime<never>, subject: Spans.Subject): T
   Runtime.runFork(runtime)(Spans.turn(subject)(life))
   return {
     within: (effect) => (span === undefined ? effect : Effect.withParentSpan(effect, span)) as typeof effect,
+    event: (name, at, attributes) => {
+      if (span?._tag === "Span") span.event(name, BigInt(at) * 1_000_000n, { ...attributes })
+    },
     end: (outcome) => Deferred.unsafeDone(ended, Effect.succeed(outcome))
   }
 }

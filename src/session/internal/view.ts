@@ -2,7 +2,7 @@ import type { SessionView } from "../Protocol.ts"
 import { isActive, type SessionState } from "../State.ts"
 
 /** What a client may know of a session's state. */
-export const viewOf = (state: SessionState): SessionView => ({
+export const viewOf = (state: SessionState, waiting: SessionView["waiting"]): SessionView => ({
   agent: state.agent,
   agentVersion: state.agentVersion,
   status: state.ended !== null ? "ended" : isActive(state) ? "active" : "resting",
@@ -11,6 +11,7 @@ export const viewOf = (state: SessionState): SessionView => ({
   turn: state.turn,
   queued: state.queue.length,
   open: Object.values(state.open),
+  waiting,
   usage: state.usage,
   outcome: state.ended
 })
