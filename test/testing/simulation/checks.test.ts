@@ -38,13 +38,19 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
     "a command's text changes on its way",
     () =>
       new Story().append(created).send("m1", "yes").append(accepted("m1", "no"), turnStarted(1, "m1"), turnEnded(1)),
-    /another text/
+    /another content/
   ],
   [
     "I1",
     "a command that is sent again is taken for another",
     () => good().tell({ _tag: "Refused", client: "c", session: key, command: "m1", error: "CommandConflict" }),
     /refused as another one/
+  ],
+  [
+    "I1",
+    "a command is acknowledged, and refused when it is sent again",
+    () => good().send("m1").tell({ _tag: "Refused", client: "c", session: key, command: "m1", error: "SessionBusy" }),
+    /and is refused now/
   ],
   ["I2", "a step has two outcomes", () => good().append(succeeded("2")), /had its outcome already/],
   ["I2", "a step has an outcome and no intent", () => good().append(succeeded("7")), /never intended/],

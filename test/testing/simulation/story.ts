@@ -101,7 +101,14 @@ export class Story {
   }
 
   send(command: string, message = "hello"): this {
-    return this.tell({ _tag: "Sent", client: "client", session: key, command, kind: "Send", text: message })
+    return this.tell({
+      _tag: "Sent",
+      client: "client",
+      session: key,
+      command,
+      kind: "Send",
+      text: JSON.stringify(["Send", message])
+    })
   }
 
   ack(command: string, seq: number): this {

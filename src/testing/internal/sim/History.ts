@@ -44,7 +44,7 @@ export type Happening =
   /** No fault comes any more, and all that stopped, slow or cut is whole again. Liveness counts from here. */
   | { readonly _tag: "Calm" }
   // --- Clients ---
-  /** A client sends a command, each try of it. `text` tells two contents of one id apart. */
+  /** A client sends a command, each try of it. `text`: its content, as the JSON of `[kind, text, whenBusy]`. */
   | {
       readonly _tag: "Sent"
       readonly client: string

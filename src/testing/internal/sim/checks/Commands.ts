@@ -11,8 +11,14 @@ const accepting = (session: SessionFacts | undefined, command: string): Readonly
 const isMoot = (session: SessionFacts | undefined, seq: number): boolean =>
   session?.entries.some((recorded) => recorded.entry._tag === "SessionEnded" && recorded.seq <= seq) === true
 
-const textOf = (command: Command): string | undefined =>
-  command._tag === "Send" ? command.parts.map((part) => (part.type === "text" ? part.text : "")).join("") : undefined
+/** Whether a client's content is what was journaled. What the client left out has a default. */
+const isContent = (sent: string, command: Command): boolean => {
+  const [kind, text, whenBusy] = JSON.parse(sent) as ReadonlyArray<string | null>
+  if (kind !== command._tag) return false
+  if (command._tag !== "Send") return true
+  const said = command.parts.map((part) => (part.type === "text" ? part.text : "")).join("")
+  return said === text && (whenBusy ?? command.whenBusy) === command.whenBusy
+}
 
 const acknowledged: Check = (facts) => {
   const kinds = new Map(placed(facts, "Sent").map(({ event }) => [`${event.session} ${event.command}`, event.kind]))
@@ -69,10 +75,9 @@ const asSent: Check = (facts) => {
       if (entry._tag !== "CommandAccepted") return []
       const texts = sent.get(`${key} ${entry.id}`)
       if (texts === undefined) return [violation(key, `command ${entry.id} at ${seq} was sent by nobody`)]
-      const text = textOf(entry.command)
-      return text === undefined || texts.has(undefined) || texts.has(text)
+      return [...texts].some((sent) => sent === undefined || isContent(sent, entry.command))
         ? []
-        : [violation(key, `command ${entry.id} at ${seq} has another text than was sent`)]
+        : [violation(key, `command ${entry.id} at ${seq} has another content than was sent`)]
     })
   )
   const conflicts = placed(facts, "Refused").flatMap(({ event }) =>
@@ -83,4 +88,29 @@ const asSent: Check = (facts) => {
   return [...wrong, ...conflicts]
 }
 
-export const check: Check = (facts: Facts) => [...acknowledged(facts), ...once(facts), ...asSent(facts)]
+/** Answers that are none: the client asks again. */
+const passing: ReadonlySet<string> = new Set(["StoreUnavailable", "RunnerUnreachable", "AgentUnknown", "SessionParked"])
+
+/** A command that was acknowledged is acknowledged when it is sent again, whatever has happened since. */
+const firstAnswer: Check = ({ events }) => {
+  const open = new Map<string, number>()
+  const settled = new Set<string>()
+  return events.flatMap((event) => {
+    if (event._tag !== "Sent" && event._tag !== "Acked" && event._tag !== "Refused") return []
+    const name = `${event.session} ${event.command}`
+    const waiting = (open.get(name) ?? 0) + (event._tag === "Sent" ? 1 : -1)
+    open.set(name, waiting)
+    // With another one under way nobody can say which of them this answers.
+    if (event._tag === "Acked" && waiting === 0) settled.add(name)
+    return event._tag === "Refused" && settled.has(name) && !passing.has(event.error)
+      ? [violation(event.session, `command ${event.command} was acknowledged, and is refused now: ${event.error}`)]
+      : []
+  })
+}
+
+export const check: Check = (facts: Facts) => [
+  ...acknowledged(facts),
+  ...once(facts),
+  ...asSent(facts),
+  ...firstAnswer(facts)
+]

@@ -1,0 +1,222 @@
+/**
+ * Planted bugs, around the real runtime: what the simulator must find, so that its silence means something.
+ *
+ * Each is what a real implementation gets wrong, put between the runtime and its store, its behaviours or the operating
+ * system. Calls of a store happen at one instant here, which is their commit: what a bug does late, it does at the next
+ * call of the same process, and never if that has died.
+ */
+import { Effect, Scope } from "effect"
+import type { Behaviour } from "../../../src/session/index.ts"
+import type { Group, Store, StoredRow } from "../../../src/store/index.ts"
+import type { Invariant } from "../../../src/testing/internal/sim/checks/index.ts"
+import type { Wraps } from "../../../src/testing/internal/sim/Fleet.ts"
+
+type Service = Store["Type"]
+
+export interface Bug {
+  readonly name: string
+  /** What it breaks: one of them has to be found. */
+  readonly breaks: ReadonlyArray<Invariant>
+  /** Made anew for each run. */
+  readonly wraps: () => Wraps
+}
+
+/** Does something before each call of a store. */
+const before = (store: Service, act: () => Effect.Effect<unknown, unknown>): Service =>
+  Object.fromEntries(
+    Object.entries(store).map(([name, member]) => [
+      name,
+      typeof member === "function"
+        ? (...args: ReadonlyArray<unknown>) =>
+            Effect.zipRight(
+              act(),
+              (member as unknown as (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown>)(...args)
+            )
+        : member
+    ])
+  ) as unknown as Service
+
+/** The newest epoch of each shard, whoever has it. */
+const ignoringEpochs = (): Wraps => {
+  const epochs = new Map<string, Group["epoch"]>()
+  return {
+    store: (store) => ({
+      ...store,
+      acquire: (...args) =>
+        Effect.tap(store.acquire(...args), (leases) => {
+          for (const { epoch, shard } of leases) epochs.set(shard, epoch)
+        }),
+      append: (groups) =>
+        store.append(groups.map((group) => ({ ...group, epoch: epochs.get(group.shard) ?? group.epoch })))
+    })
+  }
+}
+
+const idOf = (row: StoredRow): StoredRow => {
+  if (row.tag !== "CommandAccepted") return row
+  const { entry } = JSON.parse(new TextDecoder().decode(row.payload)) as { readonly entry: { readonly id: string } }
+  return { ...row, command: entry.id as StoredRow["command"] }
+}
+
+const forgettingCommands = (): Wraps => ({
+  store: (store) => ({
+    ...store,
+    append: (groups) =>
+      store.append(groups.map((group) => ({ ...group, rows: group.rows.map((row) => ({ ...row, command: null })) }))),
+    accepted: () => Effect.succeed(null),
+    read: (...args) => Effect.map(store.read(...args), (rows) => rows.map(idOf))
+  })
+})
+
+/** Says that it is on disk, and puts it there at the next call. */
+const writingLate = (areReadable: boolean) => (): Wraps => {
+  const waiting = new Map<string, ReadonlyArray<Group>>()
+  const unwritten = (namespace: string, session: string): ReadonlyArray<StoredRow> =>
+    [...waiting.values()].flatMap((groups) =>
+      groups.flatMap((group) =>
+        group.namespace === namespace && group.session === session
+          ? group.rows.map((row) => ({ ...row, epoch: group.epoch }))
+          : []
+      )
+    )
+  return {
+    store: (store, process) => {
+      const write = () => {
+        const groups = waiting.get(process) ?? []
+        waiting.delete(process)
+        return groups.length === 0 ? Effect.void : store.append(groups)
+      }
+      return before(
+        {
+          ...store,
+          append: (groups) =>
+            Effect.sync(() => {
+              waiting.set(process, groups)
+              return groups.map(() => "written" as const)
+            }),
+          read: (namespace, session, after, limit) =>
+            Effect.map(store.read(namespace, session, after, limit), (rows) => {
+              if (!areReadable) return rows
+              const last = rows[rows.length - 1]?.seq ?? after
+              const more = unwritten(namespace, session).filter(({ seq }) => seq > last)
+              return [...rows, ...more].slice(0, limit)
+            })
+        },
+        write
+      )
+    }
+  }
+}
+
+/** Writes the first row of a group, and the others, with all that belongs to them, at the next call. */
+const tearing = (): Wraps => {
+  const waiting = new Map<string, ReadonlyArray<Group>>()
+  return {
+    store: (store, process) => {
+      const write = () => {
+        const groups = waiting.get(process) ?? []
+        waiting.delete(process)
+        return groups.length === 0 ? Effect.void : store.append(groups)
+      }
+      return before(
+        {
+          ...store,
+          append: (groups) => {
+            const [first, ...others] = groups
+            if (first === undefined || first.rows.length < 2) return store.append(groups)
+            const { blobs: _b, info: _i, timersCleared: _c, timersSet: _s, ...bare } = first
+            return Effect.map(store.append([{ ...bare, rows: first.rows.slice(0, 1) }, ...others]), (written) => {
+              if (written[0] === "written") waiting.set(process, [{ ...first, rows: first.rows.slice(1) }])
+              return written
+            })
+          }
+        },
+        write
+      )
+    }
+  }
+}
+
+const losingRows = (): Wraps => {
+  let calls = 0
+  return {
+    store: (store) => ({
+      ...store,
+      append: (groups) =>
+        store.append(
+          groups.map((group) =>
+            group.rows.length > 2 && ++calls % 5 === 0 ? { ...group, rows: group.rows.slice(0, -1) } : group
+          )
+        )
+    })
+  }
+}
+
+const behaving = (change: (behaviour: Behaviour) => Partial<Behaviour>) => (): Wraps => ({
+  behaviour: (behaviour) => ({ ...behaviour, ...change(behaviour) })
+})
+
+export const bugs: ReadonlyArray<Bug> = [
+  { name: "an epoch is not looked at", breaks: ["I3"], wraps: ignoringEpochs },
+  { name: "command ids are not kept", breaks: ["I1"], wraps: forgettingCommands },
+  { name: "a command is acknowledged before its commit", breaks: ["I1"], wraps: writingLate(false) },
+  { name: "output reaches the feed before its commit", breaks: ["I6"], wraps: writingLate(true) },
+  { name: "a group is written in part", breaks: ["I4", "liveness"], wraps: tearing },
+  { name: "a row of a group is lost", breaks: ["I4"], wraps: losingRows },
+  {
+    name: "timers are not loaded with their shard",
+    breaks: ["liveness"],
+    wraps: () => ({ store: (store) => ({ ...store, timers: () => Effect.succeed([]) }) })
+  },
+  {
+    name: "unfinished sessions are not woken with their shard",
+    breaks: ["liveness"],
+    wraps: () => ({ store: (store) => ({ ...store, unfinished: () => Effect.succeed([]) }) })
+  },
+  {
+    name: "a step in doubt is run again",
+    breaks: ["I5"],
+    wraps: behaving(({ decide }) => ({
+      decide: (state, session) =>
+        decide(state, session).map((action) =>
+          action._tag === "Step" ? { ...action, repeatable: "idempotent" as const } : action
+        )
+    }))
+  },
+  {
+    name: "a tool that failed is run again, whatever it is",
+    breaks: ["I5"],
+    wraps: behaving(({ policy }) => ({
+      policy: (attempted) =>
+        attempted.kind === "tool" && attempted.attempt < 3
+          ? { _tag: "Retry", delayMs: 10, nextInput: "original" }
+          : policy(attempted)
+    }))
+  },
+  {
+    name: "the idempotency key is the attempt's",
+    breaks: ["I5"],
+    wraps: behaving(({ perform }) => ({
+      perform: (step, state, context) =>
+        perform(step, state, { ...context, idempotencyKey: `${context.idempotencyKey}.${context.attempt}` })
+    }))
+  },
+  {
+    name: "the budget is not looked at",
+    breaks: ["I8"],
+    wraps: behaving(({ limits }) => ({
+      limits: { ...limits, steps: Number.POSITIVE_INFINITY, modelCalls: 1e9, toolCalls: 1e9, tokens: 1e9, usd: 1e9 }
+    }))
+  },
+  {
+    name: "an OS process is not ended with its step",
+    breaks: ["I7"],
+    wraps: () => ({
+      processes: (processes) => ({
+        ...processes,
+        start: (spawn) => Effect.flatMap(Scope.make(), (scope) => Scope.extend(processes.start(spawn), scope)),
+        run: () => Effect.dieMessage("simulated tools start processes")
+      })
+    })
+  }
+]
