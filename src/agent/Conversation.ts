@@ -10,9 +10,10 @@ import type { StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import { type AssistantPart, type Message, textOf, type UserPart } from "../domain/Message.ts"
 import type { Action, SessionState } from "../session/index.ts"
+import * as Pages from "./internal/pages.ts"
 
 /** The version of {@link Conversation}'s shape. */
-export const stateVersion = 1
+export const stateVersion = 2
 
 /** A tool call of the last answer. */
 interface Call {
@@ -26,7 +27,7 @@ interface Call {
 
 /** A conversation, plain JSON. */
 export interface Conversation {
-  readonly messages: ReadonlyArray<Message>
+  readonly messages: Pages.Pages<Message>
   /** Messages that were accepted and whose turn has not begun. */
   readonly pending: Readonly<Record<string, ReadonlyArray<UserPart>>>
   /** Calls of the last answer while some have no result; `null` otherwise. */
@@ -79,18 +80,17 @@ const settle = (state: Conversation): Conversation =>
     : {
         ...state,
         calls: null,
-        messages: [
-          ...state.messages,
-          ...state.calls.map(
-            (call): Message => ({
+        messages: state.calls.reduce<Conversation["messages"]>(
+          (messages, call) =>
+            Pages.append(messages, {
               role: "tool",
               callId: call.callId,
               name: call.name,
               result: call.result!.value,
               isError: call.result!.isError
-            })
-          )
-        ]
+            }),
+          state.messages
+        )
       }
 
 const answer = (state: Conversation, match: (call: Call) => boolean, result: Call["result"]): Conversation =>
@@ -126,7 +126,7 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
         : state
     case "TurnStarted": {
       const { [entry.command]: parts, ...pending } = state.pending
-      return { ...state, pending, messages: [...state.messages, { role: "user", parts: parts ?? [] }] }
+      return { ...state, pending, messages: Pages.append(state.messages, { role: "user", parts: parts ?? [] }) }
     }
     case "StepIntended": {
       if (entry.kind !== "tool") return state
@@ -149,7 +149,7 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
       const calls = callsOf(parts)
       return settle({
         ...state,
-        messages: [...state.messages, { role: "assistant", parts }],
+        messages: Pages.append(state.messages, { role: "assistant", parts }),
         calls: calls.length === 0 ? null : calls
       })
     }
@@ -186,7 +186,7 @@ export const decide =
         }))
     }
     for (const id in session.open) if (session.open[id]!.kind === "model") return []
-    const last = state.messages[state.messages.length - 1]
+    const last = Pages.last(state.messages)
     return last?.role === "assistant"
       ? [{ _tag: "EndTurn", output: textOf(last.parts) }]
       : [
@@ -194,7 +194,7 @@ export const decide =
             _tag: "Step",
             kind: "model",
             name: session.agent,
-            input: { messages: state.messages.length },
+            input: { messages: Pages.length(state.messages) },
             repeatable: "readonly"
           }
         ]

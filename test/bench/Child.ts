@@ -1,10 +1,11 @@
 /** Measures that need a process to themselves: this program again, with a task. */
 import { type ChildProcess, spawn } from "node:child_process"
 import { createInterface } from "node:readline"
-import { fileURLToPath } from "node:url"
+import { dirname, join } from "node:path"
 import { Effect, type Scope } from "effect"
 
-const main = fileURLToPath(new URL("./child.main.ts", import.meta.url))
+/** Compiled beside the program that runs. */
+const main = join(dirname(process.argv[1]!), "child.main.js")
 
 export interface Child {
   /** Its next line of output, parsed. */
@@ -16,7 +17,7 @@ export const start = (task: string, args: ReadonlyArray<string>): Effect.Effect<
   Effect.gen(function* () {
     const child: ChildProcess = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        spawn(process.execPath, ["--import", "tsx", "--expose-gc", main, task, ...args], {
+        spawn(process.execPath, ["--expose-gc", main, task, ...args], {
           stdio: ["ignore", "pipe", "inherit"]
         })
       ),

@@ -1,12 +1,13 @@
 /** What is measured: a bare behaviour and an agent, both of which take no time of their own and mark their steps. */
-import { Tool, Toolkit } from "@effect/ai"
+import { LanguageModel, Tool, Toolkit } from "@effect/ai"
 import type * as Prompt from "@effect/ai/Prompt"
-import { Deferred, Effect, Layer, Schema, Stream } from "effect"
+import { Context, Deferred, Effect, Layer, Schema, Stream } from "effect"
 import { Agent } from "../../src/agent/index.ts"
 import { Client, type Session } from "../../src/client/index.ts"
 import { AgentName } from "../../src/domain/Id.ts"
 import type { UserPart } from "../../src/domain/Message.ts"
 import { Cursor } from "../../src/feed/index.ts"
+import { Direct } from "../../src/model/index.ts"
 import { Policy } from "../../src/resilience/index.ts"
 import type { Behaviour } from "../../src/session/index.ts"
 import { ScriptedModel } from "../../src/testing/index.ts"
@@ -109,17 +110,41 @@ const sessionOf = (prompt: Prompt.Prompt): string => {
   return part?.type === "text" ? part.text : ""
 }
 
-const modelled = (direct: boolean) =>
-  ScriptedModel.make(
-    ScriptedModel.reply((prompt) => {
-      const session = sessionOf(prompt)
-      const turn = mark(session)
-      return turn === undefined || turn.marks.length >= turn.steps
-        ? ScriptedModel.text("done")
-        : ScriptedModel.calls("look", { session })
-    }),
-    { direct }
+const answering = (prompt: Prompt.Prompt) => {
+  const session = sessionOf(prompt)
+  const turn = mark(session)
+  return turn === undefined || turn.marks.length >= turn.steps
+    ? ScriptedModel.text("done")
+    : ScriptedModel.calls("look", { session })
+}
+
+/** Its parts go through `@effect/ai`'s schemas, as a real provider's do. */
+const decoded = ScriptedModel.make(ScriptedModel.reply(answering))
+
+const finish = { type: "finish", reason: "stop", usage: { inputTokens: 1, outputTokens: 1, totalTokens: 2 } } as const
+
+/** Its parts come as they are, and it keeps none of its requests: it takes no time. */
+const direct = Layer.map(decoded, (context) =>
+  Context.make(
+    LanguageModel.LanguageModel,
+    Direct.attach(Context.get(context, LanguageModel.LanguageModel), (prompt) => {
+      const { calls, text } = answering(prompt)
+      const said = calls.map(({ name, params }, i) => ({
+        type: "tool-call" as const,
+        id: `${prompt.content.length}-${i}`,
+        name,
+        params,
+        providerExecuted: false
+      }))
+      const spoken = [
+        { type: "text-start" as const, id: "t" },
+        { type: "text-delta" as const, id: "t", delta: text },
+        { type: "text-end" as const, id: "t" }
+      ]
+      return [...(text === "" ? [] : spoken), ...said, finish]
+    })
   )
+)
 
 const handlers = toolkit.toLayer({
   look: ({ session }) =>
@@ -129,18 +154,18 @@ const handlers = toolkit.toLayer({
     })
 })
 
-const agentWith = (name: string, direct: boolean): Subject => ({
+const agentWith = (name: string, model: Layer.Layer<LanguageModel.LanguageModel>): Subject => ({
   name,
   agent: looker,
   behaviour: looker.behaviour as unknown as Behaviour<any, never>,
-  services: Layer.merge(handlers, modelled(direct)) as unknown as Layer.Layer<never>
+  services: Layer.merge(handlers, model) as unknown as Layer.Layer<never>
 })
 
 /** The model's parts come as they are: what is measured is Perdure. */
-export const agent = agentWith("agent step", true)
+export const agent = agentWith("agent step", direct)
 
 /** The model's parts go through `@effect/ai`'s schemas, as a real provider's do. */
-export const agentDecoded = agentWith("agent step, parts decoded by @effect/ai", false)
+export const agentDecoded = agentWith("agent step, parts decoded by @effect/ai", decoded)
 
 // --- Turns ---
 

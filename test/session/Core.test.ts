@@ -171,26 +171,30 @@ describe("an agent's conversation", () => {
     ({ entries, states }) => {
       entries.forEach(({ entry }, i) => {
         const isShown = (entry._tag === "StepIntended" && entry.kind === "model") || entry._tag === "TurnEnded"
-        if (isShown) expect(dangling(states[i]!.behaviour.messages)).toBe(null)
+        if (isShown) expect(dangling(states[i]!.behaviour.messages.flat())).toBe(null)
       })
     }
   )
 
   always("runs each valid call as one step, and no other", ({ entries, state }) => {
     const intended = entries.filter(({ entry }) => entry._tag === "StepIntended" && entry.kind === "tool").length
-    const valid = state.behaviour.messages.flatMap((message) =>
-      message.role === "assistant"
-        ? message.parts.filter(
-            (part) => part.type === "tool-call" && part.invalid === undefined && part.providerExecuted !== true
-          )
-        : []
-    ).length
+    const valid = state.behaviour.messages
+      .flat()
+      .flatMap((message) =>
+        message.role === "assistant"
+          ? message.parts.filter(
+              (part) => part.type === "tool-call" && part.invalid === undefined && part.providerExecuted !== true
+            )
+          : []
+      ).length
     expect(intended).toBeLessThanOrEqual(valid)
-    const told = state.behaviour.messages.flatMap((message) =>
-      message.role === "tool" && typeof message.result === "string" && message.result.startsWith("result of ")
-        ? [message.result]
-        : []
-    )
+    const told = state.behaviour.messages
+      .flat()
+      .flatMap((message) =>
+        message.role === "tool" && typeof message.result === "string" && message.result.startsWith("result of ")
+          ? [message.result]
+          : []
+      )
     // Each result reaches the model once, even where a provider gives several calls one id.
     expect(new Set(told).size).toBe(told.length)
     const succeeded = entries.flatMap(({ entry }) =>

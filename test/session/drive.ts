@@ -140,46 +140,56 @@ export class World {
             : ({ _tag: happening._tag } as const)
         if (Decide.refuse(this.state, command, 3) !== null || this.state.ended !== null) return
         const id = `c${++this.commands}` as CommandId
-        return this.commit((draft) => draft.push({ _tag: "CommandAccepted", id, command }))
+        this.commit((draft) => draft.push({ _tag: "CommandAccepted", id, command }))
+        return
       }
       case "Succeed": {
         const step = this.pick(happening.which)
         if (step === undefined) return
         // What is being stopped was interrupted, and has no other outcome.
-        if (this.state.turn?.stopping != null) return this.stop(step)
-        return this.finish(step, { _tag: "Succeeded", output: outputOf(step, happening.saying) })
+        if (this.state.turn?.stopping != null) {
+          this.stop(step)
+          return
+        }
+        this.finish(step, { _tag: "Succeeded", output: outputOf(step, happening.saying) })
+        return
       }
       case "Fail": {
         const step = this.pick(happening.which)
         if (step === undefined) return
-        if (this.state.turn?.stopping != null) return this.stop(step)
+        if (this.state.turn?.stopping != null) {
+          this.stop(step)
+          return
+        }
         const partial =
           happening.partial === null || step.kind !== "model"
             ? undefined
             : { parts: [{ type: "text", text: `${textOf(step)}${happening.partial}` }] }
         const failure = { class: happening.class, message: "it failed" }
-        return this.finish(step, { _tag: "Failed", failure, partial, usage: undefined, random: 0.5 })
+        this.finish(step, { _tag: "Failed", failure, partial, usage: undefined, random: 0.5 })
+        return
       }
       case "Save": {
         const step = this.pick(happening.which)
         if (step === undefined || step.kind === "model") return
         const { attempt, step: id } = step
-        return this.commit((draft) =>
-          draft.push({ _tag: "StepProgress", step: id, attempt, partial: happening.partial })
-        )
+        this.commit((draft) => draft.push({ _tag: "StepProgress", step: id, attempt, partial: happening.partial }))
+        return
       }
       case "Crash":
         this.running = new Map()
-        return this.commit((draft) => {
+        this.commit((draft) => {
           for (const entry of Decide.recover(draft.state, this.now)) draft.push(entry)
         })
+        return
       case "Wait":
         this.now += happening.ms
-        return this.commit((draft) => {
+        this.commit((draft) => {
           for (const [timer, due] of Object.entries(draft.state.timers)) {
             if (due <= this.now) draft.push({ _tag: "TimerFired", timer: timer as TimerId })
           }
         })
+        return
     }
   }
 

@@ -237,9 +237,9 @@ const checkFeed = (
 
 const checkConversation = (entries: ReadonlyArray<Recorded>) => {
   const { messages } = State.fold(Busy.behaviour, State.empty(Busy.behaviour), entries).behaviour
-  const shape = messages.map((message) =>
-    message.role === "tool" ? `${message.callId}${message.isError ? "!" : ""}` : message.role
-  )
+  const shape = messages
+    .flat()
+    .map((message) => (message.role === "tool" ? `${message.callId}${message.isError ? "!" : ""}` : message.role))
   const loose = shape.map((one) => (one.startsWith("book") ? "book" : one))
   expect(loose, "each call has one result, in order").toEqual([
     "user",

@@ -11,6 +11,7 @@ import { Model } from "../../model/index.ts"
 import type { OpenStep, StepContext, StepOutput } from "../../session/index.ts"
 import { Metrics, Spans } from "../../telemetry/index.ts"
 import type { Conversation, ModelOutput } from "../Conversation.ts"
+import * as Pages from "./pages.ts"
 
 /**
  * A conversation as the model sees it: claimed text in full, a tool's large output as its head and tail. It grows at its
@@ -27,15 +28,18 @@ interface Shown {
 /** By first message: the one thing of a conversation that stays the same object while it grows. */
 const shownByFirst = new WeakMap<Message, Shown>()
 
-const show = (messages: ReadonlyArray<Message>): Shown => {
-  const first = messages[0]
+const show = (messages: Conversation["messages"]): Shown => {
+  const first = Pages.at(messages, 0)
   let shown = first === undefined ? undefined : shownByFirst.get(first)
-  if (shown === undefined || (shown.messages.length > 0 && messages[shown.messages.length - 1] !== shown.last)) {
+  if (
+    shown === undefined ||
+    (shown.messages.length > 0 && Pages.at(messages, shown.messages.length - 1) !== shown.last)
+  ) {
     shown = { messages: [], claimed: [], last: undefined }
     if (first !== undefined) shownByFirst.set(first, shown)
   }
-  for (let i = shown.messages.length; i < messages.length; i++) {
-    const message = messages[i]!
+  for (let i = shown.messages.length; i < Pages.length(messages); i++) {
+    const message = Pages.at(messages, i)!
     if (message.role === "tool") {
       const result = Claim.preview(message.result)
       shown.messages.push(result === message.result ? message : { ...message, result })
@@ -59,7 +63,7 @@ const readable = (namespace: Namespace, message: Json) =>
     )
   )
 
-const resolve = (namespace: Namespace, messages: ReadonlyArray<Message>) =>
+const resolve = (namespace: Namespace, messages: Conversation["messages"]) =>
   Effect.suspend(() => {
     const shown = show(messages)
     if (shown.claimed.length === 0) return Effect.succeed<ReadonlyArray<Message>>(shown.messages)

@@ -156,31 +156,60 @@ const once = (it: Message): Prompt.Message => {
   return prompt
 }
 
-/** The last conversation that began with a message, and what it became, index by index. */
-const grown = new WeakMap<
-  Message,
-  { readonly messages: ReadonlyArray<Message>; readonly content: ReadonlyArray<Prompt.Message> }
->()
+/** What a conversation became. */
+interface Grown {
+  readonly messages: ReadonlyArray<Message>
+  /** Index by index, after the instructions. */
+  readonly content: Array<Prompt.Message>
+  /** How many messages it has. */
+  length: number
+  /** Whether {@link nothing} is among them. */
+  hasNothing: boolean
+}
+
+/** The last conversation that began with a message, by the instructions that it was for. */
+const grown = new WeakMap<Message, Map<string, Grown>>()
+
+/** A session's instructions seldom change; whoever changes them all the time must not be remembered for each. */
+const remembered = 4
 
 /**
  * A conversation only grows, so the pointers of the one before are compared and copied: looking each message up would
- * take ten times as long.
+ * take ten times as long. An array that was pushed to since is known without a look.
  */
-const convertAll = (messages: ReadonlyArray<Message>): ReadonlyArray<Prompt.Message> => {
+const convertAll = (instructions: string, messages: ReadonlyArray<Message>): Grown => {
+  const system = instructions === "" ? [] : [message("system", instructions, {})]
   const first = messages[0]
-  if (first === undefined) return []
-  const before = grown.get(first)
+  const kept = first === undefined ? undefined : grown.get(first)
+  const before = kept?.get(instructions)
   let same = 0
   if (before !== undefined) {
-    // Not the messages' own length: an array that was pushed to since is longer than what it became.
-    const most = Math.min(before.content.length, messages.length)
-    while (same < most && before.messages[same] === messages[same]) same++
-    if (same === messages.length) return before.content.length === same ? before.content : before.content.slice(0, same)
+    const most = Math.min(before.length, messages.length)
+    if (before.messages === messages) same = most
+    else while (same < most && before.messages[same] === messages[same]) same++
   }
-  const content = before === undefined ? [] : before.content.slice(0, same)
-  for (let i = same; i < messages.length; i++) content.push(once(messages[i]!))
-  grown.set(first, { messages, content })
-  return content
+  const goesOn = before !== undefined && same === before.length
+  const all: Grown =
+    goesOn && before.messages === messages
+      ? before
+      : {
+          messages,
+          content: goesOn ? before.content.slice() : (before?.content.slice(0, system.length + same) ?? system),
+          length: same,
+          hasNothing: before?.hasNothing ?? false
+        }
+  for (; all.length < messages.length; all.length++) {
+    const one = once(messages[all.length]!)
+    if (one === nothing) all.hasNothing = true
+    all.content.push(one)
+  }
+  if (first === undefined) return all
+  if (kept === undefined) grown.set(first, new Map([[instructions, all]]))
+  else {
+    if (kept.size >= remembered) kept.clear()
+    kept.set(instructions, all)
+  }
+  return all
 }
 
 /**
@@ -199,9 +228,9 @@ export const toPrompt = (
   messages: ReadonlyArray<Message>,
   prefix: string
 ): Prompt.Prompt => {
-  const all = convertAll(messages)
-  const system = instructions === undefined || instructions === "" ? [] : [message("system", instructions, {})]
-  const content: Array<Prompt.Message> = system.concat(all.includes(nothing) ? all.filter((it) => it !== nothing) : all)
+  const all = convertAll(instructions ?? "", messages)
+  // A copy: what is kept grows on, and a prompt does not.
+  const content = all.hasNothing ? all.content.filter((it) => it !== nothing) : all.content.slice()
   if (prefix.trim() !== "") {
     const mark = { [continuation]: {} }
     content.push(
