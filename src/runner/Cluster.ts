@@ -13,13 +13,25 @@ import {
   ShardingConfig,
   SocketRunner
 } from "@effect/cluster"
-import { NodeSocket, NodeSocketServer } from "@effect/platform-node"
 import { Socket, SocketServer } from "@effect/platform"
 import { RpcClient, RpcSerialization } from "@effect/rpc"
-import { Effect, Layer, Option, type Scope } from "effect"
+import { Effect, Layer, Option } from "effect"
+import type { StoreUnavailable } from "../domain/Errors.ts"
+import type { Store } from "../store/index.ts"
+import * as Agreement from "./Agreement.ts"
 import { RunnerSettings, type Settings } from "./Settings.ts"
+import * as Traffic from "./Traffic.ts"
+import type { Wire } from "./Wire.ts"
 
 type Storage = RunnerStorage.RunnerStorage
+
+/**
+ * Nothing is stored. Not the package's own `noop`: with that one a runner keeps the id of every request that it ever
+ * answered, because only the loop that reads the storage forgets them.
+ */
+const noMessages: Layer.Layer<MessageStorage.MessageStorage> = Layer.succeed(MessageStorage.MessageStorage, {
+  ...MessageStorage.noop
+})
 
 const shardingConfig = (settings: Settings, address: Option.Option<RunnerAddress.RunnerAddress>) =>
   ShardingConfig.layer({
@@ -28,7 +40,8 @@ const shardingConfig = (settings: Settings, address: Option.Option<RunnerAddress
     shardsPerGroup: settings.shards,
     refreshAssignmentsInterval: settings.refresh,
     sendRetryInterval: "20 millis",
-    entityMessagePollInterval: "1 second",
+    // How often the ids of answered requests are forgotten: there is nothing to read.
+    entityMessagePollInterval: "10 seconds",
     // A session that leaves answers its long polls at once; commands in flight are asked again elsewhere.
     entityTerminationTimeout: "200 millis",
     entityMailboxCapacity: "unbounded"
@@ -39,29 +52,13 @@ export const layerEmbedded: Layer.Layer<Sharding.Sharding, never, Storage | Runn
   Effect.map(RunnerSettings, (settings) =>
     Sharding.layer.pipe(
       Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop]),
-      Layer.provide(MessageStorage.layerNoop),
+      Layer.provide(noMessages),
       Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make("embedded", 0))))
     )
   )
 )
 
-/** What a cluster's messages go over. */
-export interface Wire {
-  /** Listens for the others. Closed with the scope. */
-  readonly listen: (
-    settings: Settings
-  ) => Effect.Effect<SocketServer.SocketServer["Type"], SocketServer.SocketServerError, Scope.Scope>
-  /** A connection to another runner, made anew each time that the socket is run. */
-  readonly connect: (address: RunnerAddress.RunnerAddress) => Effect.Effect<Socket.Socket, Socket.SocketError>
-  readonly serialization: Layer.Layer<RpcSerialization.RpcSerialization>
-}
-
-/** TCP, without Nagle's delay. */
-export const tcp: Wire = {
-  listen: ({ listen, port }) => NodeSocketServer.make({ host: listen, port, noDelay: true }),
-  connect: ({ host, port }) => NodeSocket.makeNet({ host, port, noDelay: true, openTimeout: 1000 }),
-  serialization: RpcSerialization.layerMsgPack
-}
+export type { Wire }
 
 const clientProtocol = (wire: Wire): Layer.Layer<Runners.RpcClientProtocol, never, RpcSerialization.RpcSerialization> =>
   Layer.effect(
@@ -92,7 +89,11 @@ export const ownsAll: Effect.Effect<boolean, never, Sharding.Sharding | RunnerSe
 /** A runner among others, over a wire of one's choice. */
 export const layerRunnerOver = (
   wire: Wire
-): Layer.Layer<Sharding.Sharding, SocketServer.SocketServerError, Storage | RunnerSettings> =>
+): Layer.Layer<
+  Sharding.Sharding,
+  SocketServer.SocketServerError | Traffic.TrafficMisconfigured,
+  Storage | RunnerSettings
+> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const settings = yield* RunnerSettings
@@ -100,15 +101,24 @@ export const layerRunnerOver = (
       const port = server.address._tag === "TcpAddress" ? server.address.port : settings.port
       return SocketRunner.layer.pipe(
         Layer.provide([Layer.succeed(SocketServer.SocketServer, server), clientProtocol(wire), RunnerHealth.layerNoop]),
-        Layer.provide([MessageStorage.layerNoop, wire.serialization]),
+        Layer.provide([noMessages, wire.serialization]),
         Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make(settings.host, port))))
       )
     })
   )
 
+/** Why this process does not join the cluster. */
+export type Refused = Traffic.TrafficMisconfigured | Agreement.SettingsDiffer | StoreUnavailable
+
+/** The sockets of a cluster that this process has the settings for. */
+const traffic = Effect.zipRight(Agreement.check, Traffic.wire)
+
 /** A runner among others. */
-export const layerRunner: Layer.Layer<Sharding.Sharding, SocketServer.SocketServerError, Storage | RunnerSettings> =
-  layerRunnerOver(tcp)
+export const layerRunner: Layer.Layer<
+  Sharding.Sharding,
+  SocketServer.SocketServerError | Refused,
+  Storage | RunnerSettings | Store
+> = Layer.unwrapEffect(Effect.map(traffic, layerRunnerOver))
 
 /** A client beside the runners, over a wire of one's choice: it sees where the shards are and owns none. */
 export const layerClientOver = (wire: Wire): Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> =>
@@ -116,11 +126,12 @@ export const layerClientOver = (wire: Wire): Layer.Layer<Sharding.Sharding, neve
     Effect.map(RunnerSettings, (settings) =>
       SocketRunner.layerClientOnly.pipe(
         Layer.provide(clientProtocol(wire)),
-        Layer.provide([MessageStorage.layerNoop, wire.serialization]),
+        Layer.provide([noMessages, wire.serialization]),
         Layer.provide(shardingConfig(settings, Option.none()))
       )
     )
   )
 
 /** A client beside the runners. */
-export const layerClient: Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> = layerClientOver(tcp)
+export const layerClient: Layer.Layer<Sharding.Sharding, Refused, Storage | RunnerSettings | Store> =
+  Layer.unwrapEffect(Effect.map(traffic, layerClientOver))

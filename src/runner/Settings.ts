@@ -1,14 +1,39 @@
 /** Settings of a runner in a cluster, each documented here once, with its unit and environment variable. */
 import { randomBytes } from "node:crypto"
-import { Config, type ConfigError, Context, type Duration, Effect, Layer, type Redacted } from "effect"
+import { Config, type ConfigError, Context, type Duration, Effect, Layer, Option, type Redacted } from "effect"
+
+/** Files in PEM form, for mutual TLS. */
+export interface TlsSettings {
+  /** `PERDURE_TLS_CERT`: this runner's certificate. */
+  readonly cert: string
+  /** `PERDURE_TLS_KEY`: its private key. */
+  readonly key: string
+  /** `PERDURE_TLS_CA`: the authority that has signed the certificates of all runners, and of nobody else. */
+  readonly ca: string
+  /**
+   * `PERDURE_TLS_NAME`: the name that every runner's certificate bears. Without it, a runner's certificate must be for the
+   * host that is dialled, and a client's may be any of the authority.
+   */
+  readonly name: string | null
+}
 
 export interface Settings {
   /** `PERDURE_HOST`: the name or address by which the other runners reach this one. */
   readonly host: string
   /** `PERDURE_PORT`: the port for runner traffic; 0 takes a free one. */
   readonly port: number
-  /** `PERDURE_LISTEN`: the address to listen on. Never a public one by default. */
+  /** `PERDURE_LISTEN`: the address to listen on. Where it is not set, `host`: what the others are told, and no more. */
   readonly listen: string
+  /**
+   * `PERDURE_CLUSTER_SECRET`: what runners and clients prove to each other that they know; 32 bytes at least. Several with
+   * commas between them while it is changed: the first is shown, each lets in. Where it is not set and there is no TLS, one
+   * that the first runner has left in the store.
+   */
+  readonly secret: Redacted.Redacted | null
+  /** Mutual TLS for runner traffic. */
+  readonly tls: TlsSettings | null
+  /** `PERDURE_HEALTH_PORT`: answers `/healthz` and `/readyz` over HTTP on `listen`; 0 takes a free one. */
+  readonly healthPort: number | null
   /** `PERDURE_HEARTBEAT`: how often a runner says that it is alive. */
   readonly heartbeat: Duration.DurationInput
   /** `PERDURE_HEARTBEAT_EXPIRY`: a runner that is silent for longer has hung: its shards are taken. */
@@ -32,6 +57,9 @@ export const defaults: Settings = {
   host: "127.0.0.1",
   port: 0,
   listen: "127.0.0.1",
+  secret: null,
+  tls: null,
+  healthPort: null,
   heartbeat: "500 millis",
   heartbeatExpiry: "5 seconds",
   refresh: "100 millis",
@@ -44,9 +72,27 @@ export const defaults: Settings = {
   entropy: (bytes) => randomBytes(bytes)
 }
 
+const complete = (settings: Partial<Settings>): Settings => ({
+  ...defaults,
+  ...(settings.host === undefined ? {} : { listen: settings.host }),
+  ...settings
+})
+
+/** One of them asks for TLS; which of them lacks then is said when it is read. */
+const tlsFromEnv = Config.map(
+  Config.all({
+    cert: Config.withDefault(Config.string("TLS_CERT"), ""),
+    key: Config.withDefault(Config.string("TLS_KEY"), ""),
+    ca: Config.withDefault(Config.string("TLS_CA"), ""),
+    name: Config.withDefault(Config.string("TLS_NAME"), "")
+  }),
+  (tls): TlsSettings | null =>
+    Object.values(tls).every((value) => value === "") ? null : { ...tls, name: tls.name === "" ? null : tls.name }
+)
+
 export class RunnerSettings extends Context.Tag("perdure/RunnerSettings")<RunnerSettings, Settings>() {
   static readonly layer = (settings: Partial<Settings> = {}): Layer.Layer<RunnerSettings> =>
-    Layer.succeed(RunnerSettings, { ...defaults, ...settings })
+    Layer.succeed(RunnerSettings, complete(settings))
 
   /** From the environment, where `settings` does not say. */
   static readonly layerConfig = (
@@ -58,13 +104,23 @@ export class RunnerSettings extends Context.Tag("perdure/RunnerSettings")<Runner
         Config.all({
           host: Config.withDefault(Config.nonEmptyString("HOST"), defaults.host),
           port: Config.withDefault(Config.integer("PORT"), defaults.port),
-          listen: Config.withDefault(Config.nonEmptyString("LISTEN"), defaults.listen),
+          listen: Config.option(Config.nonEmptyString("LISTEN")),
+          secret: Config.option(Config.redacted("CLUSTER_SECRET")),
+          tls: tlsFromEnv,
+          healthPort: Config.option(Config.integer("HEALTH_PORT")),
           heartbeat: Config.withDefault(Config.duration("HEARTBEAT"), defaults.heartbeat),
           heartbeatExpiry: Config.withDefault(Config.duration("HEARTBEAT_EXPIRY"), defaults.heartbeatExpiry),
           shards: Config.withDefault(Config.integer("SHARDS"), defaults.shards),
           weight: Config.withDefault(Config.number("WEIGHT"), defaults.weight)
         }).pipe(Config.nested("PERDURE")),
-        (fromEnvironment) => ({ ...defaults, ...fromEnvironment, ...settings })
+        ({ healthPort, listen, secret, ...rest }) =>
+          complete({
+            ...rest,
+            ...(Option.isSome(listen) ? { listen: listen.value } : {}),
+            secret: Option.getOrNull(secret),
+            healthPort: Option.getOrNull(healthPort),
+            ...settings
+          })
       )
     )
 }

@@ -1,4 +1,5 @@
 /** Layers that put a runner together. */
+export * as Agreement from "./Agreement.ts"
 export * as Cluster from "./Cluster.ts"
 export * as Door from "./Door.ts"
 export * as Membership from "./Membership.ts"
@@ -9,5 +10,7 @@ export {
   databaseUrl,
   defaults as runnerDefaults,
   RunnerSettings,
-  type Settings as RunnerSettingsValues
+  type Settings as RunnerSettingsValues,
+  type TlsSettings
 } from "./Settings.ts"
+export * as Traffic from "./Traffic.ts"
