@@ -10,7 +10,7 @@ import type * as AiError from "@effect/ai/AiError"
 import type * as LanguageModel from "@effect/ai/LanguageModel"
 import type * as Prompt from "@effect/ai/Prompt"
 import type * as Response from "@effect/ai/Response"
-import { Predicate, type Stream } from "effect"
+import { Predicate, Stream } from "effect"
 
 const TypeId = Symbol.for("perdure/Direct")
 
@@ -28,3 +28,23 @@ export const attach = (model: LanguageModel.Service, streamText: StreamText): La
 /** The direct way, where there is one. */
 export const of = (model: LanguageModel.Service): StreamText | undefined =>
   Predicate.hasProperty(model, TypeId) ? (model[TypeId] as StreamText) : undefined
+
+/**
+ * The model, with what comes from it led through a function, the direct way too: for a provider that is to be slow or to
+ * fail.
+ */
+export const through = (
+  model: LanguageModel.Service,
+  lead: (parts: Stream.Stream<Part, AiError.AiError>) => Stream.Stream<Part, AiError.AiError>
+): LanguageModel.Service => {
+  const direct = of(model)
+  const streamText = ((options: never) =>
+    // Parts are led on as they are, decoded or not: only whoever made them knows their type.
+    lead(model.streamText(options) as never)) as unknown as LanguageModel.Service["streamText"]
+  const through: LanguageModel.Service = { ...model, streamText }
+  if (direct === undefined) return through
+  return attach(through, (prompt) => {
+    const parts = direct(prompt)
+    return lead(Array.isArray(parts) ? Stream.fromIterable(parts) : (parts as Stream.Stream<Part, AiError.AiError>))
+  })
+}

@@ -131,7 +131,7 @@ const refusals = {
   TimedOut: [408, "timeout_error", "too slow"]
 } as const satisfies Partial<Record<ModelFailure, readonly [number, string, string]>>
 
-const breakOff = ({ after, failure, retryAfter }: Fails): Parts => {
+export const breakOff = ({ after, failure, retryAfter }: Fails): Parts => {
   switch (failure) {
     case "Interrupted":
       return Stream.empty

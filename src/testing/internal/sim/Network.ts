@@ -8,6 +8,7 @@
  * - A process that is stopped: its kernel accepts connections and bytes; it answers when it goes on.
  * - A partition: bytes wait (they are sent again and again) until it ends.
  */
+import { machineOf } from "./machine.ts"
 import type { Prng } from "./Prng.ts"
 import type { SimProcess } from "./SimProcess.ts"
 import type { World } from "./World.ts"
@@ -75,9 +76,7 @@ export class Network {
 
   constructor(
     readonly world: World,
-    readonly weather: Weather,
-    /** The machine that a process runs on: a partition separates machines. */
-    readonly machineOf: (process: SimProcess) => string
+    readonly weather: Weather
   ) {
     this.#random = world.random.fork("network")
   }
@@ -250,8 +249,8 @@ export class Network {
 
   #isCut(from: SimProcess, to: SimProcess): boolean {
     if (this.#cuts.size === 0) return false
-    const a = this.machineOf(from)
-    const b = this.machineOf(to)
+    const a = machineOf(from)
+    const b = machineOf(to)
     return this.#cuts.has(`${a} ${b}`) || this.#cuts.has(`${b} ${a}`)
   }
 }

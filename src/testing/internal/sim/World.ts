@@ -81,6 +81,11 @@ export class World {
     return event
   }
 
+  /** Lets the loop run again after it was ended. */
+  begin(): void {
+    this.#isOver = false
+  }
+
   /** Ends the loop. */
   end(): void {
     this.#isOver = true

@@ -1,0 +1,249 @@
+/** The runners of a simulated cluster: each place holds one process after another. */
+import { type Context, Effect, Exit, Layer, Option, Scope } from "effect"
+import { Processes } from "../../../process/index.ts"
+import { Cluster, Runner, RunnerSettings, type RunnerSettingsValues } from "../../../runner/index.ts"
+import type { Behaviour, Settings as SessionSettingsValues } from "../../../session/index.ts"
+import { Store } from "../../../store/index.ts"
+import { attempting, type Doing } from "./attempting.ts"
+import type { Database } from "./Database.ts"
+import type { Network } from "./Network.ts"
+import type { OsProcesses } from "./OsProcesses.ts"
+import type { Prng } from "./Prng.ts"
+import { SimProcess, type Settings as ProcessSettings } from "./SimProcess.ts"
+import { wire } from "./wire.ts"
+import type { World } from "./World.ts"
+
+/** What lies between the runtime and the world: planted bugs are put there. */
+export interface Wraps {
+  readonly store?: ((store: Store["Type"], process: string) => Store["Type"]) | undefined
+  readonly behaviour?: ((behaviour: Behaviour, process: string) => Behaviour) | undefined
+  readonly processes?: ((processes: Processes["Type"], process: string) => Processes["Type"]) | undefined
+}
+
+export interface Options {
+  readonly behaviours: ReadonlyArray<Behaviour>
+  /** The model, the handlers of tools, and whatever they need. */
+  readonly services: Context.Context<never>
+  readonly sessions: Partial<SessionSettingsValues>
+  readonly runner: Partial<RunnerSettingsValues>
+  readonly processes: ProcessSettings
+  readonly wraps: Wraps
+}
+
+/** A runner's place. */
+export interface Place {
+  readonly index: number
+  lives: number
+  address: number
+  process: SimProcess | null
+  scope: Scope.CloseableScope | null
+  /** Whether it is to be there when all is well. */
+  wanted: boolean
+}
+
+/** How long an orchestrator waits before it starts a process again, in milliseconds. */
+const restartMs = 1_000
+/** How long a process may take to leave, in milliseconds: what Kubernetes gives. */
+const graceMs = 30_000
+
+export const settings: Partial<RunnerSettingsValues> = {
+  shards: 6,
+  refresh: "500 millis",
+  heartbeat: "1 second",
+  heartbeatExpiry: "5 seconds"
+}
+
+export class Fleet {
+  readonly places: Array<Place> = []
+  readonly #random: Prng
+
+  constructor(
+    readonly world: World,
+    readonly network: Network,
+    readonly database: Database,
+    readonly os: OsProcesses,
+    readonly options: Options
+  ) {
+    this.#random = world.random.fork("fleet")
+  }
+
+  #life(process: SimProcess, what: "born" | "stopped" | "continued" | "killed" | "leaving" | "left" | "lost"): void {
+    this.world.history.record({ _tag: "Life", process: process.name, what })
+  }
+
+  add(): Place {
+    const place: Place = {
+      index: this.places.length + 1,
+      lives: 0,
+      address: 1,
+      process: null,
+      scope: null,
+      wanted: true
+    }
+    this.places.push(place)
+    this.start(place)
+    return place
+  }
+
+  start(place: Place, moved = false): void {
+    if (place.process !== null) return
+    if (moved) place.address++
+    const process = new SimProcess(this.world, `runner-${place.index}.${++place.lives}`, this.options.processes)
+    const scope = Effect.runSync(Scope.make())
+    place.process = process
+    place.scope = scope
+    this.#life(process, "born")
+    const built = process.fork(Effect.asVoid(Layer.buildWithScope(this.#layer(place, process), scope)))
+    built.addObserver((exit) => {
+      // A runner that cannot start ends, and is started again.
+      if (Exit.isSuccess(exit) || process.state === "dead") return
+      this.world.history.record({ _tag: "Told", process: process.name, what: `could not start: ${exit.cause}` })
+      this.#end(place, process, "lost", false)
+      this.#later(place, restartMs)
+    })
+  }
+
+  #layer(place: Place, process: SimProcess): Layer.Layer<unknown, unknown> {
+    const { behaviours, runner, services, sessions, wraps } = this.options
+    const entropy = this.#random.fork(process.name)
+    const os = this.os.of(process)
+    return Runner.layerWith(
+      behaviours.map((one) => {
+        const watched = this.#watched(one, process)
+        return wraps.behaviour?.(watched, process.name) ?? watched
+      }),
+      Cluster.layerRunnerOver(wire(this.network, process)),
+      sessions,
+      Layer.succeed(Processes, wraps.processes?.(os, process.name) ?? os)
+    ).pipe(
+      Layer.provide(
+        RunnerSettings.layer({
+          ...settings,
+          host: `10.0.${place.index}.${place.address}`,
+          port: 1,
+          entropy: (bytes) => Uint8Array.from({ length: bytes }, () => entropy.int(0, 255)),
+          onLost: Effect.zipRight(
+            Effect.sync(() => {
+              this.#end(place, process, "lost", false)
+              this.#later(place, restartMs)
+            }),
+            Effect.never
+          ),
+          ...runner
+        })
+      ),
+      Layer.provide(
+        Layer.succeed(
+          Store,
+          this.database.connect(process, (store) => wraps.store?.(store, process.name) ?? store)
+        )
+      ),
+      Layer.provide(Layer.succeedContext(services))
+      // What else agents need is said by the type of `Simulation.run`.
+    ) as unknown as Layer.Layer<unknown, unknown>
+  }
+
+  /** A behaviour whose attempts are written down, and whose tools know which they are. */
+  #watched(behaviour: Behaviour, process: SimProcess): Behaviour {
+    const { history } = this.world
+    return {
+      ...behaviour,
+      perform: (step, state, context) =>
+        Effect.suspend(() => {
+          const attempt = {
+            process: process.name,
+            session: String(context.key),
+            step: step.step,
+            attempt: step.attempt
+          }
+          const what = { ...attempt, kind: step.kind, name: step.name }
+          history.record({ _tag: "Began", ...what })
+          const doing: Doing = { ...attempt, tool: step.name, key: context.idempotencyKey, history }
+          return behaviour.perform(step, state, context).pipe(
+            Effect.locally(attempting, Option.some(doing)),
+            Effect.onExit((exit) =>
+              Effect.sync(() => history.record({ _tag: "Performed", ...what, outcome: outcomeOf(exit) }))
+            )
+          )
+        })
+    }
+  }
+
+  // --- What can happen to a runner ---
+
+  /** The place of a process. */
+  placeOf(process: SimProcess): Place | undefined {
+    return this.places.find((place) => place.process === process)
+  }
+
+  get up(): ReadonlyArray<Place> {
+    return this.places.filter(({ process }) => process !== null)
+  }
+
+  #end(place: Place, process: SimProcess, what: "killed" | "left" | "lost", silently: boolean): void {
+    if (process.state === "dead") return
+    this.#life(process, what)
+    process.kill()
+    this.network.died(process, silently)
+    if (place.process === process) place.process = null
+  }
+
+  #later(place: Place, ms: number, moved = false): void {
+    this.world.after(ms, () => {
+      if (place.wanted) this.start(place, moved)
+    })
+  }
+
+  /** As `kill -9`, or as a machine that loses its power (`silently`). */
+  kill(place: Place, options: { readonly silently: boolean; readonly downMs: number; readonly moved: boolean }): void {
+    if (place.process !== null) this.#end(place, place.process, "killed", options.silently)
+    this.#later(place, options.downMs, options.moved)
+  }
+
+  stop(place: Place, ms: number): void {
+    const { process } = place
+    if (process === null || process.state !== "running") return
+    process.stop()
+    this.#life(process, "stopped")
+    this.world.after(ms, () => this.continue(process))
+  }
+
+  continue(process: SimProcess): void {
+    if (process.state !== "stopped") return
+    this.#life(process, "continued")
+    process.continue()
+  }
+
+  /** Leaves in good order, as at SIGTERM, and comes back if it is wanted. */
+  leave(place: Place, options: { readonly downMs: number; readonly moved: boolean }): void {
+    const { process, scope } = place
+    if (process === null || scope === null) return
+    place.process = null
+    this.#life(process, "leaving")
+    const gone = (what: "left" | "killed") => {
+      if (process.state === "dead") return
+      this.#life(process, what)
+      process.kill()
+      this.network.died(process, false)
+    }
+    process.fork(Scope.close(scope, Exit.void)).addObserver(() => gone("left"))
+    this.world.after(graceMs, () => gone("killed"))
+    this.#later(place, options.downMs, options.moved)
+  }
+
+  /** All that should be there is there and runs. */
+  calm(): void {
+    for (const place of this.places) {
+      if (place.process !== null) this.continue(place.process)
+      place.wanted = true
+      if (place.process === null) this.start(place)
+    }
+  }
+}
+
+const outcomeOf = (exit: Exit.Exit<unknown, { readonly failure?: { readonly class: string } }>): string => {
+  if (Exit.isSuccess(exit)) return "succeeded"
+  if (Exit.isInterrupted(exit)) return "interrupted"
+  const failed = exit.cause._tag === "Fail" ? exit.cause.error.failure?.class : undefined
+  return failed ?? "Defect"
+}

@@ -1,0 +1,249 @@
+/** One run: a world from a seed, until all that was asked for is done, or it is clear that it never will be. */
+import { LanguageModel } from "@effect/ai"
+import { Context, Effect, Exit, Layer, Scope, Stream } from "effect"
+import { SessionKey } from "../../../domain/Id.ts"
+import { Journal } from "../../../journal/index.ts"
+import { Store } from "../../../store/index.ts"
+import type { RunnerSettingsValues } from "../../../runner/index.ts"
+import type { Behaviour, Settings as SessionSettingsValues } from "../../../session/index.ts"
+import { type Stray, within } from "./ambient.ts"
+import { Customers } from "./Customers.ts"
+import { Database, type StoreCall } from "./Database.ts"
+import { draw, type Fault, inject } from "./Faults.ts"
+import { Fleet, type Wraps } from "./Fleet.ts"
+import type { Final, Finished } from "./History.ts"
+import { Network } from "./Network.ts"
+import { OsProcesses } from "./OsProcesses.ts"
+import { Provider } from "./provider.ts"
+import type { Prng } from "./Prng.ts"
+import { SimProcess } from "./SimProcess.ts"
+import { hash } from "./trace.ts"
+import { World } from "./World.ts"
+import type { Plan, Workload } from "./Workload.ts"
+
+export interface Options {
+  readonly seed: string | number
+  readonly behaviours: ReadonlyArray<Behaviour>
+  /** Model, tools, and what else agents need: built in the world, outside of all processes. */
+  readonly services: Layer.Layer<never, unknown>
+  readonly workload: Workload
+  readonly runners: number
+  /** Drawn from the seed unless told. */
+  readonly faults?: ReadonlyArray<Fault> | undefined
+  readonly sessions?: Partial<SessionSettingsValues> | undefined
+  readonly runner?: Partial<RunnerSettingsValues> | undefined
+  readonly wraps?: Wraps | undefined
+  /** Asked at each call of the store: whether its process dies before or after its commit. */
+  readonly crash?: ((call: StoreCall) => "before" | "after" | null) | undefined
+  /** Without any trouble that is drawn: nothing is late or fails but what is asked for. */
+  readonly fair?: boolean | undefined
+  readonly canaries?: ReadonlyArray<string> | undefined
+  readonly tools?: Finished["tools"] | undefined
+}
+
+export interface Run {
+  readonly seed: string
+  readonly hash: string
+  readonly finished: Finished
+  readonly faults: ReadonlyArray<Fault>
+  readonly plan: Plan
+  /** Virtual milliseconds that it took. */
+  readonly virtualMs: number
+  readonly storeCalls: number
+  readonly turns: number
+}
+
+/** The last moment of a fault, in milliseconds. */
+const faultsUntilMs = 12_000
+/** How long everything may take when nothing goes wrong any more: the longest backoffs, and a bit. */
+const boundMs = 300_000
+
+interface Climate {
+  readonly network: { readonly latency: readonly [number, number] }
+  readonly store: {
+    readonly latency: readonly [number, number]
+    readonly failsBefore: number
+    readonly failsAfter: number
+  }
+  readonly model: {
+    readonly latency: readonly [number, number]
+    readonly fails: number
+    readonly cuts: number
+    readonly hangs: number
+  }
+  readonly processes: { readonly operations: number }
+}
+
+const climateOf = (random: Prng, fair: boolean): Climate => {
+  const bad = (probability: number) => (fair || random.chance(0.5) ? 0 : probability * random.next())
+  return {
+    network: { latency: [0.2, fair ? 1 : random.pick([2, 20, 200])] },
+    store: { latency: [0.2, fair ? 1 : random.pick([2, 20, 200])], failsBefore: bad(0.05), failsAfter: bad(0.05) },
+    model: {
+      latency: [1, fair ? 10 : random.pick([10, 1000, 5000])],
+      fails: bad(0.3),
+      cuts: bad(0.2),
+      hangs: bad(0.05)
+    },
+    processes: { operations: fair ? 2048 : random.pick([8, 64, 512, 2048]) }
+  }
+}
+
+/** Runs a world to its end, synchronously. */
+export const simulate = (options: Options): Run => {
+  const seed = String(options.seed)
+  const world = new World(seed)
+  const strays: Array<Stray> = []
+  return within(
+    () => world.now,
+    world.random.fork("ambient"),
+    (stray) => strays.push(stray),
+    () => run(world, seed, options, strays)
+  )
+}
+
+const run = (world: World, seed: string, options: Options, strays: ReadonlyArray<Stray>): Run => {
+  const { history } = world
+  const climate = climateOf(world.random.fork("climate"), options.fair === true)
+  const plan = options.workload(world.random.fork("workload"))
+  const faults =
+    options.faults ?? draw(world.random.fork("faults"), { most: 12, untilMs: faultsUntilMs, runners: options.runners })
+
+  const network = new Network(world, climate.network)
+  const os = new OsProcesses(world)
+  const provider = new Provider(world, climate.model)
+  const outside = new SimProcess(world, "outside", { operations: 2048 })
+
+  // --- What is outside of all processes ---
+  const services = inside(
+    world,
+    outside,
+    Effect.scoped(Layer.buildWithScope(options.services, Effect.runSync(Scope.make())))
+  )
+  const base = Context.getOption(services, LanguageModel.LanguageModel)
+  const context =
+    base._tag === "None" ? services : Context.add(services, LanguageModel.LanguageModel, provider.of(base.value))
+
+  let fleet: Fleet
+  const database = new Database(world, climate.store, (process) => {
+    const place = fleet.placeOf(process)
+    if (place !== undefined) fleet.kill(place, { silently: false, downMs: 100, moved: false })
+    else if (customers.process === process) customers.lose(100)
+  })
+  database.crash = options.crash ?? null
+  fleet = new Fleet(world, network, database, os, {
+    behaviours: options.behaviours,
+    services: context,
+    sessions: options.sessions ?? {},
+    runner: options.runner ?? {},
+    processes: climate.processes,
+    wraps: options.wraps ?? {}
+  })
+  const customers = new Customers(world, network, database, plan, options.runner ?? {}, climate.processes)
+
+  // --- What will happen ---
+  for (let i = 0; i < options.runners; i++) fleet.add()
+  customers.start()
+  for (const fault of faults) {
+    world.after(fault.at, () => inject(fault, { world, fleet, network, database, customers }))
+  }
+  const calmAt = Math.max(
+    0,
+    ...faults.map(({ at }) => at),
+    ...plan.sessions.flatMap(({ commands }) => commands.map(({ at }) => at))
+  )
+  world.after(calmAt + 1, () => {
+    network.calm()
+    database.calm()
+    provider.calm = true
+    customers.calm = true
+    fleet.calm()
+    customers.start()
+    history.record({ _tag: "Calm" })
+    look()
+  })
+
+  // --- Until it is over ---
+  const lastOf = (session: string): number => database.lastOf("default", session)
+  const unfinished = (): ReadonlyArray<string> => {
+    const waiting = customers.waiting
+    if (waiting.length > 0) return waiting
+    const active = database.data.sessions
+      .filter(({ status }) => status === "active")
+      .map(({ session }) => `${session} is active`)
+    return active.length > 0 ? active : customers.behind(lastOf)
+  }
+  const look = (): void => {
+    if (unfinished().length === 0) world.end()
+    else world.after(100, look)
+  }
+  const how = world.run(calmAt + boundMs)
+  const left = unfinished()
+  const stuck =
+    how === "ended"
+      ? null
+      : [
+          `${how}, with ${left.join("; ")}`,
+          ...strays.map(({ what, where }) => `waits for nothing simulated: ${what} ${where}`)
+        ].join("\n")
+  const virtualMs = world.elapsed
+  const finalAt = world.now
+
+  // --- What is left ---
+  const final = inside(world, outside, readAll(database))
+  return {
+    seed,
+    hash: hash(history.events),
+    plan,
+    faults,
+    virtualMs,
+    storeCalls: database.calls,
+    turns: world.turns,
+    finished: {
+      events: history.events,
+      tools: options.tools ?? {},
+      limits: Object.fromEntries(options.behaviours.map(({ agent, limits }) => [agent, limits])),
+      canaries: options.canaries ?? [],
+      final: {
+        at: finalAt,
+        ...final,
+        sessions: database.data.sessions,
+        timers: database.data.timers,
+        processes: [...os.living.keys()],
+        stuck
+      }
+    }
+  }
+}
+
+/** Runs something outside of all processes to its end, while the world goes on. */
+const inside = <A, E>(world: World, outside: SimProcess, effect: Effect.Effect<A, E>): A => {
+  let exit: Exit.Exit<A, E> | null = null
+  outside.fork(effect).addObserver((one) => {
+    exit = one
+    world.end()
+  })
+  world.begin()
+  const how = world.run(60_000)
+  world.begin()
+  const done = exit as Exit.Exit<A, E> | null
+  if (done === null) {
+    throw new Error(`what is outside of a simulated world waits for the real one: its layers may not (${how})`)
+  }
+  if (Exit.isFailure(done)) throw new Error(`what is outside of a simulated world failed: ${done.cause}`)
+  return done.value
+}
+
+/** All journals, read and verified beside the runners. */
+const readAll = (database: Database): Effect.Effect<Pick<Final, "journals" | "verified">> =>
+  Effect.gen(function* () {
+    const journal = yield* Journal
+    const journals = new Map<string, Final["journals"] extends ReadonlyMap<string, infer V> ? V : never>()
+    const verified = new Map<string, Final["verified"] extends ReadonlyMap<string, infer V> ? V : never>()
+    for (const { namespace, session } of database.data.sessions) {
+      const key = SessionKey.make({ namespace, session })
+      journals.set(String(key), [...(yield* Stream.runCollect(journal.read(key, 0)))])
+      verified.set(String(key), yield* journal.verify(key))
+    }
+    return { journals, verified }
+  }).pipe(Effect.provide(Journal.layer), Effect.provideService(Store, database.data.connect("outside")), Effect.orDie)

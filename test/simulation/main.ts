@@ -1,0 +1,56 @@
+/** `npm run simulate -- --seed 42 [--workload clerk] [--faults '[…]'] [--trace] [--seeds 100]`: runs of a world by hand. */
+import { parseArgs } from "node:util"
+import { Effect } from "effect"
+import { Simulation } from "../../src/testing/index.ts"
+import { type Name, workloads } from "./workloads.ts"
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: "string" },
+    seeds: { type: "string", default: "1" },
+    workload: { type: "string" },
+    faults: { type: "string" },
+    fair: { type: "boolean", default: false },
+    runners: { type: "string", default: "3" },
+    trace: { type: "boolean", default: false }
+  }
+})
+
+const names =
+  values.workload === undefined ? (Object.keys(workloads) as ReadonlyArray<Name>) : [values.workload as Name]
+const base = values.seed ?? String(Date.now() % 1_000_000)
+const seeds = Number(values.seeds)
+let failures = 0
+const begun = performance.now()
+let runs = 0
+for (let n = 0; n < seeds; n++) {
+  for (const name of names) {
+    const seed = seeds === 1 ? base : `${base}/${n}`
+    const start = performance.now()
+    const report = await Effect.runPromise(
+      Simulation.run({
+        ...workloads[name],
+        seed,
+        fair: values.fair,
+        runners: Number(values.runners),
+        faults: values.faults === undefined ? undefined : (JSON.parse(values.faults) as ReadonlyArray<Simulation.Fault>)
+      } as never) as Effect.Effect<Simulation.Report>
+    )
+    runs++
+    const ms = (performance.now() - start).toFixed(0)
+    if (values.trace) console.log(report.trace().join("\n"))
+    if (seeds === 1 || report.violations.length > 0) {
+      console.log(
+        `${name}, seed ${seed}: ${report.hash}, ${report.faults.length} faults, ${(report.virtualMs / 1000).toFixed(1)} s of its time in ${ms} ms, ${report.storeCalls} store calls, ${report.run.turns} turns`
+      )
+    }
+    if (report.violations.length === 0) continue
+    failures++
+    if (values.trace)
+      for (const { invariant, session, what } of report.violations) console.log(invariant, session, what)
+    else console.log(Simulation.broken(report, `npm run simulate -- --seed %s --workload ${name}`).message)
+  }
+}
+const seconds = (performance.now() - begun) / 1000
+console.log(`${runs} runs in ${seconds.toFixed(1)} s, ${(runs / seconds).toFixed(1)} a second: ${failures} failed`)
+process.exitCode = failures === 0 ? 0 : 1
