@@ -76,6 +76,13 @@ export interface Options<Tools extends Record<string, Tool.Any>> {
   readonly silence?: Duration.DurationInput | undefined
   /** The longest one call of a tool may take, by tool. Without one, the turn's own age is the limit. */
   readonly timeouts?: { readonly [Name in keyof Tools]?: Duration.DurationInput } | undefined
+  /**
+   * The pools of the runner in which calls run, by tool; `tool` unless told. What needs a machine's cores or memory gets
+   * one of its own, e.g. `heavy`, and then holds up nothing else. The runner says how large each is.
+   */
+  readonly pools?: { readonly [Name in keyof Tools]?: string } | undefined
+  /** The pool of the runner in which the model is called; `model` unless told. */
+  readonly modelPool?: string | undefined
 }
 
 /**
@@ -105,6 +112,8 @@ export const make = <const Name extends string, Tools extends Record<string, Too
     silence: options.silence ?? "2 minutes"
   })
   const performTool = ToolRunner.perform(toolkit, (options.timeouts ?? {}) as Record<string, Duration.DurationInput>)
+  const pools = (options.pools ?? {}) as Readonly<Record<string, string | undefined>>
+  const modelPool = options.modelPool ?? "model"
   const behaviour: Behaviour<Conversation.Conversation> = {
     agent: AgentName.make(name),
     version: options.version ?? "1",
@@ -115,6 +124,8 @@ export const make = <const Name extends string, Tools extends Record<string, Too
     decide: Conversation.decide((tool) => repeatable.get(tool) ?? "never"),
     perform: (step, state, context) =>
       step.kind === "model" ? performModel(step, state, context) : performTool(step, context),
+    pool: (kind, name) => (kind === "model" ? modelPool : (pools[name] ?? kind)),
+    pools: [modelPool, ...Object.values(pools).filter((pool) => pool !== undefined)],
     policy: (attempted) => (attempted.kind === "model" ? Policy.modelDefault(attempted) : Policy.toolDefault(attempted))
   }
   const needs: ReadonlyArray<Need> = [

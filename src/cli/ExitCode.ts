@@ -38,6 +38,8 @@ const byTag: Readonly<Record<string, number>> = {
   AgentNotInModule: usage,
   LayerFailed: usage,
   ConfigError: usage,
+  PoolUnknown: usage,
+  PoolInvalid: usage,
   StoreUnavailable: store,
   StoreUnusable: store,
   DirectoryInUse: store,

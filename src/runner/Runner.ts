@@ -26,6 +26,7 @@ import {
   type Settings as Sessioning
 } from "../session/index.ts"
 import { Postgres, Sqlite, type Store } from "../store/index.ts"
+import { Capacity } from "./Capacity.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Door from "./Door.ts"
 import * as Membership from "./Membership.ts"
@@ -53,6 +54,8 @@ export const layerRegistry = <R>(behaviours: ReadonlyArray<Behaviour<any, R>>) =
     })
   )
 
+const layerPools = Layer.unwrapEffect(Effect.map(Capacity, ({ pools }) => Pools.Pools.layer(pools)))
+
 /** All of a runner above its store and its cluster. */
 export const layerWith = <R, E, RC>(
   behaviours: ReadonlyArray<Behaviour<any, R>>,
@@ -67,7 +70,7 @@ export const layerWith = <R, E, RC>(
   )
   return serving.pipe(
     Layer.provide(layerRegistry<R | OwnServices>(behaviours)),
-    Layer.provide(Pools.Pools.layer()),
+    Layer.provide(layerPools),
     Layer.provide(Membership.layer),
     Layer.provide([Alarms.layer, SessionSettings.layer(settings), processes]),
     Layer.provideMerge(content)
@@ -79,11 +82,16 @@ const behavioursOf = <Agents extends ReadonlyArray<Agent.Any>>(agents: Agents) =
     Behaviour<any, Agent.Requirements<Agents[number]> | OwnServices>
   >
 
+/** The settings do not fit the agents, or are none. */
+export type Unfit = ConfigError.ConfigError | Pools.PoolUnknown | Pools.PoolInvalid
+
 export interface EmbeddedOptions<Agents extends ReadonlyArray<Agent.Any>> {
   readonly agents: Agents
   /** Where the store lives; `.perdure` unless told. One process at a time. */
   readonly directory?: string | undefined
   readonly sessions?: Partial<Sessioning> | undefined
+  /** How many steps run at once, by pool: `{ heavy: 2 }`. The environment (`PERDURE_POOLS`) may say otherwise. */
+  readonly pools?: Pools.Sizes | undefined
 }
 
 /**
@@ -95,11 +103,12 @@ export const layerEmbedded = <const Agents extends ReadonlyArray<Agent.Any>>(
   options: EmbeddedOptions<Agents>
 ): Layer.Layer<
   Provided,
-  Sqlite.DirectoryInUse | StoreUnusable | StoreUnavailable,
+  Sqlite.DirectoryInUse | StoreUnusable | StoreUnavailable | Unfit,
   Agent.Requirements<Agents[number]>
 > =>
   Door.layer(options.directory ?? Sqlite.defaults.directory).pipe(
     Layer.provideMerge(layerWith(behavioursOf(options.agents), Cluster.layerEmbedded, options.sessions)),
+    Layer.provide(Capacity.layerConfig(options.pools === undefined ? {} : { pools: options.pools })),
     Layer.provide(RunnerSettings.layer()),
     Layer.provideMerge(Sqlite.layer(options.directory === undefined ? {} : { directory: options.directory })),
     Layer.provide(Otlp.layerFromEnv)
@@ -110,6 +119,8 @@ export interface ClusterOptions<Agents extends ReadonlyArray<Agent.Any>> {
   /** What the environment does not say. */
   readonly runner?: Partial<Settings> | undefined
   readonly sessions?: Partial<Sessioning> | undefined
+  /** How many steps run at once, by pool: `{ heavy: 2 }`. The environment (`PERDURE_POOLS`) may say otherwise. */
+  readonly pools?: Pools.Sizes | undefined
 }
 
 /**
@@ -144,10 +155,11 @@ export const layerCluster = <const Agents extends ReadonlyArray<Agent.Any>>(
   options: ClusterOptions<Agents>
 ): Layer.Layer<
   Provided,
-  StoreUnusable | ConfigError.ConfigError | SocketServer.SocketServerError | Cluster.Refused,
+  StoreUnusable | SocketServer.SocketServerError | Cluster.Refused | Unfit,
   Agent.Requirements<Agents[number]>
 > =>
   layerWith(behavioursOf(options.agents), Cluster.layerRunner, options.sessions).pipe(
+    Layer.provide(Capacity.layerConfig(options.pools === undefined ? {} : { pools: options.pools })),
     Layer.provide(RunnerSettings.layerConfig(options.runner)),
     Layer.provideMerge(Layer.unwrapEffect(Effect.map(databaseUrl, (url) => Postgres.layer({ url })))),
     Layer.provide(Otlp.layerFromEnv)

@@ -1,5 +1,6 @@
 /** Layers that put a runner together. */
 export * as Agreement from "./Agreement.ts"
+export { Capacity, type Values as CapacityValues } from "./Capacity.ts"
 export * as Cluster from "./Cluster.ts"
 export * as Door from "./Door.ts"
 export * as Membership from "./Membership.ts"
