@@ -73,7 +73,8 @@ export class Slots implements Admission {
   }
 
   /** What waits now, and nothing else: who waits no more gives up, what nobody wants any more is given back. */
-  want(waiting: ReadonlyArray<Waiting>): void {
+  want(asked: ReadonlyArray<Waiting>): void {
+    const waiting = this.isLeaving ? [] : asked
     for (const place of this.places.values()) {
       const { claims, pool, seat } = place
       place.wanted = waiting.length === 0 ? waiting : waiting.filter((one) => one.pool === pool.name)
