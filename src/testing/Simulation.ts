@@ -17,6 +17,7 @@
  */
 import { Context, Effect, FiberRef, Layer, Option, Random, Schema } from "effect"
 import type { Agent } from "../agent/index.ts"
+import type { Repeatable } from "../domain/Entry.ts"
 import type { RunnerSettingsValues } from "../runner/index.ts"
 import type { Behaviour, Settings as SessionSettingsValues } from "../session/index.ts"
 import { attempting } from "./internal/sim/attempting.ts"
@@ -53,6 +54,8 @@ export interface Options<Agents extends ReadonlyArray<Agent.Any>, M, T, E> {
   readonly wraps?: Wraps | (() => Wraps) | undefined
   /** @internal Asked at each call of the store: whether its process dies before or after its commit. */
   readonly crash?: ((call: StoreCall) => "before" | "after" | null) | undefined
+  /** What each tool really allows, whatever it is declared as: for tests of the runtime itself. */
+  readonly repeatable?: Readonly<Record<string, Repeatable>> | undefined
   /** Texts that must never be found in what was stored or told (I12). */
   readonly canaries?: ReadonlyArray<string> | undefined
   /** How to run a seed alone, for the message of a failure. `%s` is the seed. */
@@ -122,7 +125,8 @@ const prepare = <const Agents extends ReadonlyArray<Agent.Any>, M, T, E>(options
         runner: options.runner,
         wraps: typeof options.wraps === "function" ? options.wraps() : options.wraps,
         crash: options.crash,
-        canaries: options.canaries
+        canaries: options.canaries,
+        tools: options.repeatable
       })
       return {
         seed,

@@ -1,8 +1,11 @@
-/** `npm run simulate -- --seed 42 [--workload clerk] [--faults '[…]'] [--trace] [--seeds 100]`: runs of a world by hand. */
+/** `npm run simulate -- --seed 42 [--workload mixed] [--faults '[…]'] [--trace] [--seeds 100]`: runs of a world by hand. */
 import { parseArgs } from "node:util"
 import { Effect } from "effect"
 import { Simulation } from "../../src/testing/index.ts"
-import { type Name, workloads } from "./workloads.ts"
+import { given, nature } from "./agents.ts"
+import { features, mixed } from "./features.ts"
+
+const workloads: Readonly<Record<string, Simulation.Workload>> = { mixed, ...features }
 
 const { values } = parseArgs({
   options: {
@@ -16,8 +19,7 @@ const { values } = parseArgs({
   }
 })
 
-const names =
-  values.workload === undefined ? (Object.keys(workloads) as ReadonlyArray<Name>) : [values.workload as Name]
+const names = values.workload === undefined ? Object.keys(workloads) : [values.workload]
 const base = values.seed ?? String(Date.now() % 1_000_000)
 const seeds = Number(values.seeds)
 let failures = 0
@@ -29,12 +31,14 @@ for (let n = 0; n < seeds; n++) {
     const start = performance.now()
     const report = await Effect.runPromise(
       Simulation.run({
-        ...workloads[name],
+        ...given,
+        repeatable: nature,
+        workload: workloads[name],
         seed,
         fair: values.fair,
         runners: Number(values.runners),
         faults: values.faults === undefined ? undefined : (JSON.parse(values.faults) as ReadonlyArray<Simulation.Fault>)
-      } as never) as Effect.Effect<Simulation.Report>
+      })
     )
     runs++
     const ms = (performance.now() - start).toFixed(0)

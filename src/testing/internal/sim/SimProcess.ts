@@ -6,6 +6,7 @@
  * another one; a fiber is pre-empted after a random number of operations.
  */
 import {
+  Cause,
   Clock,
   ConfigProvider,
   Duration,
@@ -136,9 +137,13 @@ export class SimProcess implements Scheduler.Scheduler {
 
   readonly #logger = Logger.replace(
     Logger.defaultLogger,
-    Logger.make(({ logLevel, message }) => {
+    Logger.make(({ cause, logLevel, message }) => {
       if (LogLevel.lessThan(logLevel, LogLevel.Warning)) return
-      this.world.history.record({ _tag: "Told", process: this.name, what: `${logLevel.label}: ${textOf(message)}` })
+      this.world.history.record({
+        _tag: "Told",
+        process: this.name,
+        what: `${logLevel.label}: ${textOf(message)}${Cause.isEmpty(cause) ? "" : ` ${Cause.pretty(cause)}`}`
+      })
     })
   )
 

@@ -69,6 +69,8 @@ export class Provider {
           return breakOff({ _tag: "Fails", failure, retryAfter: `${random.int(1, 3)} seconds`, after: "", next: none })
         }
         const count = (part: Response.StreamPartEncoded) => {
+          // Whoever reads stops here.
+          if (part.type === "finish") outcome = "complete"
           if (part.type === "finish") tokens += (part.usage.inputTokens ?? 0) + (part.usage.outputTokens ?? 0)
           if (part.type === "text-delta") tokens++
         }
@@ -89,14 +91,7 @@ export class Provider {
           outcome = "silent"
           return Stream.concat(Stream.take(counted, random.int(0, 3)), Stream.never)
         }
-        return Stream.concat(
-          counted,
-          Stream.execute(
-            Effect.sync(() => {
-              outcome = "complete"
-            })
-          )
-        )
+        return counted
       })
     )
 
