@@ -99,7 +99,8 @@ export class SimProcess implements Scheduler.Scheduler {
 
   #makeClock(): Clock.Clock {
     const now = () => Math.floor(this.world.now + this.skew)
-    const nanos = () => BigInt(Math.floor((this.world.now + this.skew) * 1000)) * 1000n
+    // Monotonic, as Effect's own is: setting a clock does not move it.
+    const nanos = () => BigInt(Math.floor(this.world.now * 1000)) * 1000n
     return {
       [Clock.ClockTypeId]: Clock.ClockTypeId,
       unsafeCurrentTimeMillis: now,

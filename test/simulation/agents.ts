@@ -1,0 +1,137 @@
+/**
+ * Agents for the simulator, with a tool of each kind, and a model that does what it is told: a message says, as JSON, which
+ * tools to call in which answer.
+ *
+ * ```
+ * [["book", "look"], ["pay"]]     first answer: two calls; second answer: one; third answer: a text, and the turn ends
+ * ```
+ */
+import { Tool, Toolkit } from "@effect/ai"
+import type { Prompt } from "@effect/ai"
+import { Effect, Schema } from "effect"
+import { Agent, ToolContext } from "../../src/agent/index.ts"
+import type { Repeatable } from "../../src/domain/Entry.ts"
+import { ScriptedModel, Simulation } from "../../src/testing/index.ts"
+
+const { effect } = Simulation
+
+const of = (name: string) =>
+  Tool.make(name, { success: Schema.String, failure: Schema.String, dependencies: [ToolContext] })
+
+/** May not be repeated, as long as nobody says otherwise. */
+const Book = of("book")
+/** Takes a while before and after its effect. */
+const Slow = of("slow")
+/** Has its effect, and fails. */
+const Break = of("break")
+/** Starts an OS process and waits for it. */
+const Shell = of("shell")
+/** Starts one that lives longer than anybody waits. */
+const Serve = of("serve")
+const Pay = of("pay").annotate(Tool.Idempotent, true)
+/** Saves how far it is, and goes on from there. */
+const Stages = of("stages").annotate(Tool.Idempotent, true)
+const Look = of("look").annotate(Tool.Readonly, true)
+/** Never ends by itself. */
+const Hang = of("hang").annotate(Tool.Readonly, true)
+/** Says more than a row should hold. */
+const Large = of("large").annotate(Tool.Readonly, true)
+
+const tools = Toolkit.make(Book, Slow, Break, Shell, Serve, Pay, Stages, Look, Hang, Large)
+
+export type ToolName = keyof typeof tools.tools
+
+/** What may really be done with them, whatever a runtime makes of it. */
+export const nature: Readonly<Record<ToolName, Repeatable>> = {
+  book: "never",
+  slow: "never",
+  break: "never",
+  shell: "never",
+  serve: "never",
+  pay: "idempotent",
+  stages: "idempotent",
+  look: "readonly",
+  hang: "readonly",
+  large: "readonly"
+}
+
+const handlers = tools.toLayer({
+  book: () => Effect.as(effect, "booked"),
+  slow: () => Effect.sleep("700 millis").pipe(Effect.zipRight(effect), Effect.delay("300 millis"), Effect.as("slept")),
+  break: () => Effect.zipRight(effect, Effect.fail("it is broken")),
+  shell: () =>
+    Effect.gen(function* () {
+      const { spawn } = yield* ToolContext
+      const running = yield* Effect.orDie(spawn({ command: "true" }))
+      yield* effect
+      yield* Effect.orDie(running.exit)
+      return "it has run"
+    }),
+  serve: () =>
+    Effect.gen(function* () {
+      const { spawn } = yield* ToolContext
+      yield* Effect.orDie(spawn({ command: "sleep", args: ["3600"] }))
+      yield* effect
+      yield* Effect.sleep("2 seconds")
+      return "it has served"
+    }),
+  pay: () => Effect.as(Effect.zipRight(effect, Effect.sleep("20 millis")), "paid"),
+  stages: () =>
+    Effect.gen(function* () {
+      const { progress, save, saved } = yield* ToolContext
+      for (let stage = typeof saved === "number" ? saved : 0; stage < 3; stage++) {
+        yield* progress(`stage ${stage}`)
+        yield* Effect.sleep("50 millis")
+        yield* save(stage + 1)
+      }
+      yield* effect
+      return "all stages"
+    }),
+  look: () => Effect.as(effect, "seen"),
+  hang: () => Effect.zipRight(effect, Effect.never),
+  large: () => Effect.as(effect, "large ".repeat(14_000))
+})
+
+const textOf = (message: Prompt.Message | undefined): string =>
+  message === undefined || typeof message.content === "string"
+    ? ""
+    : message.content.reduce((text, part) => (part.type === "text" ? text + part.text : text), "")
+
+/** What a message tells the model to do. */
+const scriptOf = (text: string): ReadonlyArray<ReadonlyArray<string>> => {
+  const script: unknown = JSON.parse(text.startsWith("[") ? text : "[]")
+  return script as ReadonlyArray<ReadonlyArray<string>>
+}
+
+const { calls, reply, says, text } = ScriptedModel
+
+/** The model that obeys. Each answer costs 20 tokens. */
+export const obedient = reply((prompt) => {
+  const { content } = prompt
+  const asked = content.findLastIndex((message) => message.role === "user" && textOf(message).startsWith("["))
+  const script = scriptOf(textOf(content[asked]))
+  const answer = content.slice(asked).filter(({ role }) => role === "assistant").length
+  const due = script[answer]
+  const usage = { inputTokens: 10, outputTokens: 10 }
+  if (due === undefined) return text(`That was all, after ${script.length} answers of mine.`, { tokens: 4, usage })
+  return { ...says(`Now ${due.join(" and ")}.`, ...due.map((name) => calls(name, {}))), options: { tokens: 3, usage } }
+})
+
+export const Busy = Agent.make("busy", {
+  toolkit: tools,
+  budget: { wall: "30 seconds" },
+  silence: "10 seconds",
+  timeouts: { large: "20 seconds" }
+})
+
+/** Its limits are met soon. */
+export const Frugal = Agent.make("frugal", {
+  toolkit: tools,
+  budget: { wall: "15 seconds", modelCalls: 3, toolCalls: 4, tokens: 70 },
+  silence: "5 seconds"
+})
+
+export const agents = [Busy, Frugal]
+
+/** What these agents are given. */
+export const given = { agents, model: ScriptedModel.make(obedient, { direct: true }), tools: handlers }

@@ -1,0 +1,69 @@
+/** What clients ask of the agents here: anything, or one feature at a time. */
+import type { Plan, Planned, PlannedSession, Workload } from "../../src/testing/internal/sim/Workload.ts"
+import type { ToolName } from "./agents.ts"
+
+type Chance = Parameters<Workload>[0]
+type Script = ReadonlyArray<ReadonlyArray<ToolName>>
+
+const all: ReadonlyArray<ToolName> = [
+  ...(["book", "book", "slow", "break", "shell", "serve", "pay", "pay", "stages", "look", "look", "hang"] as const)
+]
+
+const script = (chance: Chance): Script =>
+  Array.from({ length: chance.int(0, 3) }, () => Array.from({ length: chance.int(1, 3) }, () => chance.pick(all)))
+
+const said = (script: Script): string => JSON.stringify(script)
+
+const send = (id: string, at: number, script: Script, whenBusy: Planned["whenBusy"] = "enqueue"): Planned => ({
+  id,
+  at,
+  kind: "Send",
+  text: said(script),
+  whenBusy
+})
+
+const session = (chance: Chance, id: string, agent: string): PlannedSession => {
+  let at = chance.int(0, 2_000)
+  const commands = Array.from({ length: chance.int(1, 4) }, (_, n): Planned => {
+    at += chance.int(0, 4_000)
+    if (n > 0 && chance.chance(0.2)) return { id: `c${n}`, at, kind: "Interrupt" }
+    if (n > 0 && chance.chance(0.1)) return { id: `c${n}`, at, kind: "Cancel" }
+    return send(`c${n}`, at, script(chance), chance.pick(["enqueue", "enqueue", "interrupt", "reject"] as const))
+  })
+  return { id, agent, commands, readers: chance.int(0, 2) }
+}
+
+/** A few sessions that do anything. */
+export const mixed: Workload = (chance) => ({
+  sessions: Array.from({ length: chance.int(1, 4) }, (_, n) =>
+    session(chance, `s${n + 1}`, chance.chance(0.75) ? "busy" : "frugal")
+  )
+})
+
+const one = (commands: ReadonlyArray<Planned>, agent = "busy"): Plan => ({
+  sessions: [{ id: "s", agent, commands, readers: 1 }]
+})
+
+/** Small ones, each of one feature: for what is tried exhaustively. */
+const small = {
+  /** A tool that may not be repeated. */
+  book: () => one([send("m", 0, [["book"]])]),
+  /** One that may, with its key; and one that saves how far it is. */
+  pay: () => one([send("m", 0, [["pay", "stages"]])]),
+  /** A message that waits behind a turn, and one that ends it. */
+  queue: () => one([send("a", 0, [["slow"]]), send("b", 50, [["look"]]), send("c", 2_500, [], "interrupt")]),
+  /** A turn that is interrupted, and its OS process with it. */
+  interrupt: () => one([send("m", 0, [["serve", "hang"]]), { id: "i", at: 1_500, kind: "Interrupt" }]),
+  /** A session that is cancelled in a turn. */
+  cancel: () => one([send("m", 0, [["hang", "book"]]), { id: "x", at: 800, kind: "Cancel" }]),
+  /** A limit that is met, and a timer that ends a turn. */
+  limits: () =>
+    one([send("m", 0, [["look", "look"], ["look", "look"], ["look"]]), send("n", 100, [["hang"]])], "frugal"),
+  /** Content that is too large for a row. */
+  large: () => one([send("m", 0, [["large"], ["book"]])])
+} satisfies Record<string, Workload>
+
+export type Feature = keyof typeof small
+
+/** By name: one feature each. */
+export const features: Readonly<Record<Feature, Workload>> = small

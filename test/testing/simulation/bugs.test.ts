@@ -1,0 +1,33 @@
+/** The simulator is tried too: each planted bug has to be found within a bounded number of seeds. */
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { Simulation } from "../../../src/testing/index.ts"
+import { given, nature } from "../../simulation/agents.ts"
+import { mixed } from "../../simulation/features.ts"
+import { bugs } from "./bugs.ts"
+
+/** Seeds that a bug may take. */
+const most = 200
+
+describe("the simulator", () => {
+  for (const { breaks, name, wraps } of bugs) {
+    it.live(
+      `finds that ${name} (${breaks.join(", ")})`,
+      () =>
+        Effect.gen(function* () {
+          for (let n = 0; n < most; n++) {
+            const report = yield* Simulation.run({
+              ...given,
+              repeatable: nature,
+              workload: mixed,
+              wraps: wraps(),
+              seed: `${name}/${n}`
+            })
+            if (report.violations.some(({ invariant }) => breaks.includes(invariant))) return
+          }
+          expect.fail(`not found in ${most} runs`)
+        }),
+      120_000
+    )
+  }
+})
