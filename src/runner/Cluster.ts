@@ -19,6 +19,7 @@ import { Effect, Layer, Option } from "effect"
 import type { StoreUnavailable } from "../domain/Errors.ts"
 import type { Store } from "../store/index.ts"
 import * as Agreement from "./Agreement.ts"
+import { type Pace, paced } from "./Pace.ts"
 import { RunnerSettings, type Settings } from "./Settings.ts"
 import * as Traffic from "./Traffic.ts"
 import type { Wire } from "./Wire.ts"
@@ -92,14 +93,14 @@ export const layerRunnerOver = (
 ): Layer.Layer<
   Sharding.Sharding,
   SocketServer.SocketServerError | Traffic.TrafficMisconfigured,
-  Storage | RunnerSettings
+  Storage | Pace | RunnerSettings
 > =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const settings = yield* RunnerSettings
       const server = yield* wire.listen(settings)
       const port = server.address._tag === "TcpAddress" ? server.address.port : settings.port
-      return SocketRunner.layer.pipe(
+      return paced(SocketRunner.layer).pipe(
         Layer.provide([Layer.succeed(SocketServer.SocketServer, server), clientProtocol(wire), RunnerHealth.layerNoop]),
         Layer.provide([noMessages, wire.serialization]),
         Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make(settings.host, port))))
@@ -117,7 +118,7 @@ const traffic = Effect.zipRight(Agreement.check, Traffic.wire)
 export const layerRunner: Layer.Layer<
   Sharding.Sharding,
   SocketServer.SocketServerError | Refused,
-  Storage | RunnerSettings | Store
+  Storage | Pace | RunnerSettings | Store
 > = Layer.unwrapEffect(Effect.map(traffic, layerRunnerOver))
 
 /** A client beside the runners, over a wire of one's choice: it sees where the shards are and owns none. */

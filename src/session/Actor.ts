@@ -10,20 +10,19 @@
  * - I3: an append that is fenced ends this actor at once; nothing that it holds is written later.
  * - I6: live text and the journal's end change together, in one synchronous piece of code.
  */
-import { Context, Deferred, Effect, Runtime, type Scope } from "effect"
-import type { Blobs } from "../blob/index.ts"
+import { Deferred, Effect, Fiber, Runtime, type Scope } from "effect"
 import type { Command, Entry, SessionCreated } from "../domain/Entry.ts"
 import { SessionParked } from "../domain/Errors.ts"
 import type { CommandId, Epoch, SessionKey, Shard, TimerId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import { Live } from "../feed/index.ts"
-import { type Head, Journal } from "../journal/index.ts"
-import { Names, Spans } from "../telemetry/index.ts"
-import { Alarms } from "./Alarms.ts"
+import type { Head } from "../journal/index.ts"
+import { Names } from "../telemetry/index.ts"
 import { recover, type Waiting } from "./Decide.ts"
 import { type AttemptExit, entryOf } from "./internal/attempt.ts"
 import { Commands } from "./internal/commands.ts"
 import { Draft } from "./internal/draft.ts"
+import type { Ground } from "./internal/ground.ts"
 import { Inbox } from "./internal/inbox.ts"
 import { infoOf } from "./internal/info.ts"
 import type { Loaded } from "./internal/load.ts"
@@ -33,10 +32,7 @@ import { Slots } from "./internal/slots.ts"
 import { Snapshots } from "./internal/snapshots.ts"
 import * as TurnSpan from "./internal/turnSpan.ts"
 import { type Waiter, Waiters } from "./internal/waiters.ts"
-import { Pools } from "./Pools.ts"
 import type { Ack, PullReply, PullRequest, Refused, Unavailable } from "./Protocol.ts"
-import { SessionSettings } from "./Settings.ts"
-import { Shards } from "./Shards.ts"
 import type { OpenStep, SessionState } from "./State.ts"
 
 type Event =
@@ -80,24 +76,17 @@ const none: ReadonlyArray<never> = []
  * @param onFailure called once when an error ends the actor
  */
 export const make = (
+  { alarms, clock, journal, pools, runtimeOf, settings, shards, traced }: Ground,
   key: SessionKey,
   shard: Shard,
   epoch: Epoch,
   loaded: Loaded,
   onFailure: (error: Unavailable) => void
-): Effect.Effect<Actor, never, Scope.Scope | Journal | Blobs | Alarms | Shards | Pools | SessionSettings> =>
+): Effect.Effect<Actor, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const journal = yield* Journal
-    const alarms = yield* Alarms
-    const shards = yield* Shards
-    const pools = yield* Pools
-    const settings = yield* SessionSettings
-    const { behaviour, context } = loaded.registered
-    // Waking is uninterruptible; what runs later is not.
-    const runtime = yield* Effect.interruptible(Effect.runtime<Blobs>())
-    const runFork = Runtime.runFork(Runtime.updateContext(runtime, Context.merge(context)))
-    const traced = yield* Spans.enabled
-    const clock = yield* Effect.clock
+    const { behaviour } = loaded.registered
+    const runtime = runtimeOf(loaded.registered)
+    const runFork = Runtime.runFork(runtime)
 
     let state = loaded.state
     let head: Head = loaded.head
@@ -112,7 +101,7 @@ export const make = (
     const waiters = new Waiters()
     const commands = new Commands(key, settings.mailboxCapacity, loaded.state.seq > 0)
     const snapshots = new Snapshots(key, journal, loaded, settings.snapshotEntries)
-    const inbox = new Inbox<Event>(mostAtOnce)
+    const inbox = new Inbox<Event>(mostAtOnce, () => work())
     /** Events whose append is under way. */
     let pending: ReadonlyArray<Event> = none
     const quiet = Effect.unsafeMakeLatch(false)
@@ -295,16 +284,22 @@ export const make = (
         slots.close()
       })
 
-    yield* Effect.flatMap(inbox.take, turnOver).pipe(
-      Effect.forever,
+    const loop: Effect.Effect<void, Unavailable> = Effect.suspend(() => {
+      const events = inbox.next()
+      return events === null ? Effect.void : Effect.flatMap(turnOver(events), () => loop)
+    })
+    const guarded = loop.pipe(
       Effect.catchAll(fail),
       // A behaviour that throws in `evolve` or `decide` parks its own session and harms no other (I13).
       Effect.catchAllDefect((defect) =>
         fail(new SessionParked({ ...key, reason: `its behaviour failed: ${String(defect).slice(0, 500)}` }))
-      ),
-      Effect.interruptible,
-      Effect.forkScoped
+      )
     )
+    let working: Fiber.RuntimeFiber<void> | null = null
+    // Not at once: whoever offers may be in the middle of something.
+    const work = () => {
+      working = runFork(guarded, { immediate: false })
+    }
 
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
@@ -318,6 +313,8 @@ export const make = (
         turnSpan.end("Left")
         yield* running.close
         slots.close()
+        inbox.close()
+        if (working !== null) yield* Fiber.interrupt(working)
       })
     )
 

@@ -111,14 +111,18 @@ const readErrors = Schema.Union(Unavailable, Errors.SessionNotFound)
 const create = { created: Schema.parseJson(SessionCreated) }
 const accept = { id: CommandId, command: Schema.parseJson(Command) }
 
+/** Of messages between runners, whoever sends them. */
+const routed = <A extends { readonly _tag: string }, I, R>(errors: Schema.Schema<A, I, R>) =>
+  Schema.Union(errors, Errors.Misrouted)
+
 /** In the cluster: the session is the entity. */
 export const SessionEntity = Entity.make("perdure/Session", [
-  Rpc.make("Create", { payload: create, success: Ack, error: createErrors }),
-  Rpc.make("Accept", { payload: accept, success: Ack, error: acceptErrors }),
-  Rpc.make("Pull", { payload: PullRequest.fields, success: PullReply, error: readErrors }),
-  Rpc.make("Inspect", { success: SessionView, error: readErrors }),
+  Rpc.make("Create", { payload: create, success: Ack, error: routed(createErrors) }),
+  Rpc.make("Accept", { payload: accept, success: Ack, error: routed(acceptErrors) }),
+  Rpc.make("Pull", { payload: PullRequest.fields, success: PullReply, error: routed(readErrors) }),
+  Rpc.make("Inspect", { success: SessionView, error: routed(readErrors) }),
   /** Goes on with unfinished work and fires the timers that are due. */
-  Rpc.make("Wake", { error: Unavailable })
+  Rpc.make("Wake", { error: routed(Unavailable) })
 ])
 
 /** The same for a client outside of the cluster, that names the session in each request. */

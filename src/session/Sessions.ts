@@ -4,41 +4,29 @@
  * It wakes a session when the first request for it comes, answers what needs no actor, and lets a resting one go. Requests
  * are handled at once, however long a turn runs: what must be serial is serial in the actor.
  */
-import { Entity, type Sharding } from "@effect/cluster"
-import { Duration, Effect, ExecutionStrategy, Exit, Layer, Runtime, Scope } from "effect"
-import { type Blobs, Claim } from "../blob/index.ts"
+import { Entity, type EntityAddress, Sharding } from "@effect/cluster"
+import { Effect, ExecutionStrategy, Exit, Layer, Runtime, Scope } from "effect"
+import { Claim } from "../blob/index.ts"
 import type { Command, SessionCreated } from "../domain/Entry.ts"
 import * as Errors from "../domain/Errors.ts"
 import { type CommandId, SessionKey, type Shard } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
-import { Journal } from "../journal/index.ts"
-import { Store } from "../store/index.ts"
 import { type Actor, make } from "./Actor.ts"
-import type { Alarms } from "./Alarms.ts"
-import type { Pools } from "./Pools.ts"
+import * as Ground from "./internal/ground.ts"
 import { creation, load } from "./internal/load.ts"
+import { Vigil } from "./internal/vigil.ts"
 import { viewOf } from "./internal/view.ts"
 import { SessionEntity, type Unavailable } from "./Protocol.ts"
-import type { Registry } from "./Registry.ts"
-import { SessionSettings } from "./Settings.ts"
-import { Shards } from "./Shards.ts"
 import { isActive } from "./State.ts"
 
-const handlers = Effect.gen(function* () {
+const handlers = Effect.fnUntraced(function* (ground: Ground.Ground, vigil: Vigil) {
   const address = yield* Entity.CurrentAddress
+  const entity = yield* Effect.context<Entity.CurrentAddress | Sharding.Sharding>()
   const scope = yield* Effect.scope
   const key = SessionKey.parse(address.entityId)
   const shard = `${address.shardId.group}:${address.shardId.id}` as Shard
-  const shards = yield* Shards
-  const journal = yield* Journal
-  const store = yield* Store
-  const settings = yield* SessionSettings
-  const context = yield* Effect.context<
-    Entity.CurrentAddress | Journal | Blobs | Registry | Alarms | Shards | Pools | SessionSettings
-  >()
-  const runtime = yield* Effect.runtime<never>()
+  const { journal, settings, shards, store } = ground
   const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
-  const idleMs = Duration.toMillis(settings.idle)
 
   let awake: { readonly actor: Actor; readonly scope: Scope.CloseableScope } | null = null
 
@@ -52,7 +40,7 @@ const handlers = Effect.gen(function* () {
   const wake = (created?: SessionCreated): Effect.Effect<Actor | null, Unavailable> =>
     Effect.suspend(() =>
       awake !== null && awake.actor.failure() === null ? Effect.succeed(awake.actor) : one(wakeOnce(created))
-    ).pipe(Effect.provide(context))
+    )
 
   const wakeOnce = (created: SessionCreated | undefined) =>
     Effect.gen(function* () {
@@ -64,11 +52,12 @@ const handlers = Effect.gen(function* () {
       const loaded = found ?? (created === undefined ? null : yield* creation(created, key))
       if (loaded === null) return null
       const mine = yield* Scope.fork(scope, ExecutionStrategy.sequential)
-      const actor = yield* make(key, shard, epoch, loaded, onFailure).pipe(Scope.extend(mine))
+      const actor = yield* make(ground, key, shard, epoch, loaded, onFailure).pipe(Scope.extend(mine))
       awake = { actor, scope: mine }
-      if (isActive(actor.state())) yield* stayAwake
+      stayAwake()
       return actor
     }).pipe(
+      Effect.provide(ground.context),
       Effect.tapErrorTag("SessionParked", (error) =>
         Effect.ignore(store.park(key.namespace, key.session, error.reason))
       ),
@@ -78,43 +67,22 @@ const handlers = Effect.gen(function* () {
   /** Unfinished work must go on when the store does, though nobody asks. */
   const onFailure = (error: Unavailable) => {
     if (error._tag !== "StoreUnavailable") return
-    Runtime.runFork(runtime)(
+    Runtime.runFork(ground.runtime)(
       wake().pipe(
         Effect.delay(settings.retryWake),
         Effect.retry({ while: (error) => error._tag === "StoreUnavailable" }),
         Effect.ignore,
-        Effect.interruptible,
         Effect.forkIn(scope)
       )
     )
   }
 
-  let watching = false
-  /** The cluster sees requests, not turns: it is told when one outlasts them. */
-  const stayAwake = Effect.suspend(() => {
-    if (watching) return Effect.void
-    watching = true
-    let kept = false
-    return Effect.sleep(idleMs / 3).pipe(
-      Effect.zipRight(
-        Effect.suspend(() => {
-          const active = awake !== null && isActive(awake.actor.state())
-          if (active === kept) return Effect.succeed(active)
-          kept = active
-          return Effect.as(Entity.keepAlive(active), active)
-        })
-      ),
-      Effect.repeat({ while: (active) => active }),
-      Effect.ensuring(
-        Effect.sync(() => {
-          watching = false
-        })
-      ),
-      Effect.interruptible,
-      Effect.forkIn(scope),
-      Effect.asVoid
-    )
-  }).pipe(Effect.provide(context)) as Effect.Effect<void>
+  const isBusy = () => awake !== null && isActive(awake.actor.state())
+  const keep = (active: boolean) => Effect.provide(Entity.keepAlive(active), entity)
+  const stayAwake = () => {
+    if (isBusy()) vigil.watch(address.entityId, isBusy, keep)
+  }
+  yield* Effect.addFinalizer(() => Effect.sync(() => vigil.forget(address.entityId)))
 
   const existing = Effect.flatMap(wake(), (actor) =>
     actor === null ? Effect.fail(new Errors.SessionNotFound(key)) : Effect.succeed(actor)
@@ -153,9 +121,9 @@ const handlers = Effect.gen(function* () {
         }
       }
       const ack = yield* actor.command(id, claimed)
-      yield* stayAwake
+      stayAwake()
       return ack
-    }).pipe(Effect.provide(context))
+    }).pipe(Effect.provide(ground.context))
 
   return SessionEntity.of({
     Create: ({ payload }) => create(payload.created),
@@ -166,19 +134,37 @@ const handlers = Effect.gen(function* () {
   })
 })
 
+/** Why a message under this address is not for a session here: who may send messages is trusted, but not with this. */
+const misrouted = (address: EntityAddress.EntityAddress, sharding: Sharding.Sharding["Type"]) => {
+  const { entityId, shardId } = address
+  const own = sharding.getShardId(entityId, SessionEntity.getShardGroup(entityId))
+  if (own.group !== shardId.group || own.id !== shardId.id) {
+    return `it came under shard ${shardId.group}:${shardId.id}, and its session belongs to ${own.group}:${own.id}`
+  }
+  return SessionKey.isValid(entityId) ? null : "its session's id is none"
+}
+
+/** Before anything is read of a session. */
+const guarded = Effect.fnUntraced(function* (ground: Ground.Ground, vigil: Vigil) {
+  const reason = misrouted(yield* Entity.CurrentAddress, yield* Sharding.Sharding)
+  if (reason === null) return yield* handlers(ground, vigil)
+  const refuse = () => Effect.fail(new Errors.Misrouted({ reason }))
+  return SessionEntity.of({ Create: refuse, Accept: refuse, Pull: refuse, Inspect: refuse, Wake: refuse })
+})
+
 /** Serves the sessions of this runner's shards. */
-export const layer: Layer.Layer<
-  never,
-  never,
-  Sharding.Sharding | Store | Journal | Blobs | Registry | Alarms | Shards | Pools | SessionSettings
-> = Layer.unwrapEffect(
-  Effect.map(SessionSettings, (settings) =>
-    SessionEntity.toLayer(handlers, {
+export const layer: Layer.Layer<never, never, Sharding.Sharding | Ground.Services> = Layer.unwrapScoped(
+  Effect.gen(function* () {
+    const ground = yield* Ground.make
+    const { idle } = ground.settings
+    const vigil = new Vigil()
+    yield* vigil.run(idle)
+    return SessionEntity.toLayer(guarded(ground, vigil), {
       concurrency: "unbounded",
-      maxIdleTime: settings.idle,
+      maxIdleTime: idle,
       // A bug in one request answers that request; the session and its other requests go on (I13).
       disableFatalDefects: true,
       mailboxCapacity: "unbounded"
     })
-  )
+  })
 )

@@ -1,22 +1,33 @@
 /**
- * What waits for the actor's loop, its only taker. A queue of Effect's takes several times as long, at each step of each
- * session.
+ * What waits for the actor's loop. Whoever offers to one at rest starts the loop: an actor that waits has no fiber, and
+ * a queue of Effect's takes several times as long, at each step of each session.
  */
-import { Effect } from "effect"
-
 export class Inbox<A> {
   private waiting: Array<A> = []
-  private resume: (() => void) | null = null
+  private working = false
 
-  /** @param limit how many are taken at once */
-  constructor(private readonly limit: number) {}
+  /**
+   * @param limit how many are taken at once
+   * @param start runs the loop until {@link next} gives it nothing
+   */
+  constructor(
+    private readonly limit: number,
+    private readonly start: () => void
+  ) {}
 
   readonly offer = (event: A): void => {
     this.waiting.push(event)
-    const { resume } = this
-    if (resume === null) return
-    this.resume = null
-    resume()
+    if (this.working) return
+    this.working = true
+    this.start()
+  }
+
+  /** What waits, in order; `null` where that is nothing, and the loop is at its end. */
+  next(): ReadonlyArray<A> | null {
+    if (this.waiting.length > this.limit) return this.waiting.splice(0, this.limit)
+    if (this.waiting.length > 0) return this.takeAll()
+    this.working = false
+    return null
   }
 
   /** What waits now, however much it is. */
@@ -26,19 +37,8 @@ export class Inbox<A> {
     return taken
   }
 
-  /** What waits, in order; waits until there is something. */
-  readonly take: Effect.Effect<ReadonlyArray<A>> = Effect.suspend(() =>
-    this.waiting.length > 0 ? Effect.succeed(this.some()) : this.wait
-  )
-
-  private readonly wait = Effect.async<ReadonlyArray<A>>((resume) => {
-    this.resume = () => resume(Effect.sync(() => this.some()))
-    return Effect.sync(() => {
-      this.resume = null
-    })
-  })
-
-  private some(): ReadonlyArray<A> {
-    return this.waiting.length <= this.limit ? this.takeAll() : this.waiting.splice(0, this.limit)
+  /** Starts no loop any more. */
+  close(): void {
+    this.working = true
   }
 }
