@@ -18,6 +18,7 @@ const allowed: Rules.Allowed = {
   },
   "src/process/internal/resolve.ts": { "process.env": "a child's environment is empty but for grants, read here" },
   "src/process/internal/watchdog.ts": { "process.env": "a runner that is itself a child of one carries its marker on" },
+  "src/runner/internal/handshake.ts": { randomBytes: "a handshake must not be foreseen; a simulator has no sockets" },
   "src/runner/Settings.ts": { randomBytes: "an incarnation is unique over all machines that ever had the address" },
   "src/store/internal/turn.ts": {
     setImmediate: "synchronous SQLite starves timers otherwise; this is the one place"

@@ -3,7 +3,7 @@ import type { ClusterError, Sharding } from "@effect/cluster"
 import type { RpcClientError } from "@effect/rpc/RpcClientError"
 import { Context, Effect, Layer } from "effect"
 import type { Command, SessionCreated } from "../domain/Entry.ts"
-import type { AgentMismatch, InvalidInput, SessionNotFound } from "../domain/Errors.ts"
+import { type AgentMismatch, type InvalidInput, Misrouted, type SessionNotFound } from "../domain/Errors.ts"
 import type { CommandId, SessionKey } from "../domain/Id.ts"
 import { Protocol } from "../session/index.ts"
 
@@ -27,10 +27,22 @@ export interface Remote {
   readonly Inspect: () => Answer<Protocol.SessionView, SessionNotFound>
 }
 
+/** The cluster's own client finds the shard by the id, as the runner does. */
+const routed = <A, E>(answer: Effect.Effect<A, E | Misrouted>): Effect.Effect<A, Exclude<E, Misrouted>> =>
+  Effect.catchIf(answer, (error): error is Misrouted => error instanceof Misrouted, Effect.die) as never
+
 export class Transport extends Context.Tag("perdure/Transport")<Transport, (key: SessionKey) => Remote>() {
   /** Through the cluster, to whichever runner has the session's shard. */
   static readonly layerCluster: Layer.Layer<Transport, never, Sharding.Sharding> = Layer.effect(
     Transport,
-    Effect.map(Protocol.SessionEntity.client, (client) => (key) => client(String(key)))
+    Effect.map(Protocol.SessionEntity.client, (client) => (key) => {
+      const entity = client(String(key))
+      return {
+        Create: (request) => routed(entity.Create(request)),
+        Accept: (request) => routed(entity.Accept(request)),
+        Pull: (request) => routed(entity.Pull(request)),
+        Inspect: () => routed(entity.Inspect())
+      }
+    })
   )
 }

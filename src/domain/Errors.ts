@@ -113,6 +113,13 @@ export class CommandConflict extends Schema.TaggedError<CommandConflict>()("Comm
   }
 }
 
+/** A message came under a shard that its session's id does not belong to, or for an id that is none. It was not looked at. */
+export class Misrouted extends Schema.TaggedError<Misrouted>()("Misrouted", { reason: Schema.String }) {
+  override get message() {
+    return `the message was refused: ${this.reason}`
+  }
+}
+
 /** An entry of the session cannot be read, so its state is not known. It is parked; all others go on (I13). */
 export class SessionParked extends Schema.TaggedError<SessionParked>()("SessionParked", {
   ...at,

@@ -69,6 +69,12 @@ export class SessionKey extends Schema.Class<SessionKey>("SessionKey")({
     return `${this.namespace}/${this.session}`
   }
 
+  /** Whether `parse` can read it. */
+  static isValid(text: string): boolean {
+    const slash = text.indexOf("/")
+    return slash > 0 && Schema.is(Namespace)(text.slice(0, slash)) && Schema.is(SessionId)(text.slice(slash + 1))
+  }
+
   /** Reads what `toString` wrote. */
   static parse(text: string): SessionKey {
     const slash = text.indexOf("/")
