@@ -152,24 +152,6 @@ const guarded = Effect.fnUntraced(function* (ground: Ground.Ground, vigil: Vigil
   return SessionEntity.of({ Create: refuse, Accept: refuse, Pull: refuse, Inspect: refuse, Wake: refuse })
 })
 
-/** Why a message under this address is not for a session here: who may send messages is trusted, but not with this. */
-const misrouted = (address: EntityAddress.EntityAddress, sharding: Sharding.Sharding["Type"]) => {
-  const { entityId, shardId } = address
-  const own = sharding.getShardId(entityId, SessionEntity.getShardGroup(entityId))
-  if (own.group !== shardId.group || own.id !== shardId.id) {
-    return `it came under shard ${shardId.group}:${shardId.id}, and its session belongs to ${own.group}:${own.id}`
-  }
-  return SessionKey.isValid(entityId) ? null : "its session's id is none"
-}
-
-/** Before anything is read of a session. */
-const guarded = Effect.gen(function* () {
-  const reason = misrouted(yield* Entity.CurrentAddress, yield* Sharding.Sharding)
-  if (reason === null) return yield* handlers
-  const refuse = () => Effect.fail(new Errors.Misrouted({ reason }))
-  return SessionEntity.of({ Create: refuse, Accept: refuse, Pull: refuse, Inspect: refuse, Wake: refuse })
-})
-
 /** Serves the sessions of this runner's shards. */
 export const layer: Layer.Layer<never, never, Sharding.Sharding | Ground.Services> = Layer.unwrapScoped(
   Effect.gen(function* () {
