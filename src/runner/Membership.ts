@@ -11,6 +11,7 @@ import type { StoreUnavailable } from "../domain/Errors.ts"
 import type { Epoch, Shard } from "../domain/Id.ts"
 import { Alarms, Shards } from "../session/index.ts"
 import { Store } from "../store/index.ts"
+import { Pace } from "./Pace.ts"
 import { RunnerSettings } from "./Settings.ts"
 
 /** Shards as they come to this runner. */
@@ -32,8 +33,12 @@ interface Info {
 
 const machines = 1024
 
+/** While shards that are ours to have are still another's: how soon to look again, and after a while. */
+const lookMs = 25
+const lookMsMax = 250
+
 export const layer: Layer.Layer<
-  RunnerStorage.RunnerStorage | Shards | Acquired | Leaving,
+  RunnerStorage.RunnerStorage | Shards | Acquired | Leaving | Pace,
   never,
   Store | RunnerSettings | Alarms
 > = Layer.scopedContext(
@@ -49,6 +54,7 @@ export const layer: Layer.Layer<
     const suspect = Effect.unsafeMakeLatch(false)
     const onDrain = new Set<() => void>()
     let draining = false
+    let paceMs = lookMs
 
     const forget = (shards: Iterable<Shard>) => {
       const gone = [...shards].filter((shard) => epochs.delete(shard))
@@ -111,9 +117,21 @@ export const layer: Layer.Layer<
         return store.acquire(`${address.host}:${address.port}`, incarnation, [...byName.keys()], expiryMs).pipe(
           Effect.map((leases) => {
             for (const { epoch, shard } of leases) epochs.set(shard, epoch)
+            // With nothing left to take the loop may end its sleep: it waits for a change then.
+            paceMs =
+              leases.length === byName.size
+                ? 0
+                : leases.length > 0
+                  ? lookMs
+                  : Math.min(Math.max(paceMs, lookMs) * 1.2, lookMsMax)
             if (leases.length > 0) acquired.unsafeOffer(leases.map((lease) => lease.shard))
             return leases.map((lease) => byName.get(lease.shard)!)
           }),
+          Effect.tapError(() =>
+            Effect.sync(() => {
+              paceMs = lookMsMax
+            })
+          ),
           persistence
         )
       },
@@ -162,7 +180,8 @@ export const layer: Layer.Layer<
     return Context.make(RunnerStorage.RunnerStorage, storage).pipe(
       Context.add(Shards, shards),
       Context.add(Acquired, acquired),
-      Context.add(Leaving, leave)
+      Context.add(Leaving, leave),
+      Context.add(Pace, () => paceMs)
     )
   })
 )

@@ -7,6 +7,7 @@
 import { parseArgs } from "node:util"
 import { Cause, Effect, Exit, Logger, LogLevel } from "effect"
 import { start, variable } from "../support/Postgres.ts"
+import * as Failover from "./Failover.ts"
 import * as FirstToken from "./FirstToken.ts"
 import * as Growth from "./Growth.ts"
 import * as Memory from "./Memory.ts"
@@ -25,7 +26,8 @@ const measures: Readonly<Record<string, Measure>> = {
   token: FirstToken.measure,
   idle: Memory.idle,
   attach: Memory.attach,
-  run: Memory.run
+  run: Memory.run,
+  failover: Failover.measure
 }
 
 const { values } = parseArgs({

@@ -1,6 +1,6 @@
 /** Runners as OS processes on a real Postgres, with a witness outside of the system. */
 import { type ChildProcess, spawn } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Exit, Redacted, Schedule, Scope } from "effect"
@@ -29,6 +29,31 @@ const until = (child: ChildProcess, text: string, output: () => string): Effect.
     look()
   })
 
+/** All lines of a file that only grows: each call reads what is new. */
+const tail = (path: string): (() => ReadonlyArray<Line>) => {
+  const lines: Array<Line> = []
+  const chunk = Buffer.alloc(1 << 20)
+  let position = 0
+  let rest = Buffer.alloc(0)
+  return () => {
+    const file = openSync(path, "r")
+    try {
+      for (let read = 1; read > 0; ) {
+        read = readSync(file, chunk, 0, chunk.length, position)
+        position += read
+        rest = Buffer.concat([rest, chunk.subarray(0, read)])
+      }
+    } finally {
+      closeSync(file)
+    }
+    const end = rest.lastIndexOf(10) + 1
+    for (const line of rest.subarray(0, end).toString().split("\n"))
+      if (line !== "") lines.push(JSON.parse(line) as Line)
+    rest = rest.subarray(end)
+    return lines
+  }
+}
+
 /** Of a database, or of a directory: then the program must look at `DIRECTORY`. */
 export const make = (
   store: Redacted.Redacted | { readonly directory: string },
@@ -40,6 +65,8 @@ export const make = (
       (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
     )
     const log = join(directory, "witness.jsonl")
+    writeFileSync(log, "")
+    const witness = tail(log)
     const children: Array<ChildProcess> = []
     const scope = yield* Effect.scope
     yield* Effect.addFinalizer(() => Effect.sync(() => children.forEach((child) => void child.kill("SIGKILL"))))
@@ -74,16 +101,7 @@ export const make = (
             output: () => output
           }
         }),
-      witness: () => {
-        try {
-          return readFileSync(log, "utf8")
-            .trim()
-            .split("\n")
-            .map((line) => JSON.parse(line) as Line)
-        } catch {
-          return []
-        }
-      }
+      witness
     }
   })
 
