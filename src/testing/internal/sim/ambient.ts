@@ -38,8 +38,10 @@ export const within = <A>(now: () => number, random: Prng, stray: (stray: Stray)
   const mathRandom = Math.random
   const living = new Set(roots())
   for (const name of names) {
-    machine[name] = () => {
-      stray({ what: name, where: new Error(name).stack ?? "" })
+    machine[name] = (_: unknown, milliseconds?: number) => {
+      // `Effect.never` keeps a real process alive so; nobody waits for it.
+      if (name !== "setInterval" || milliseconds !== 2 ** 31 - 1)
+        stray({ what: name, where: new Error(name).stack ?? "" })
       return { unref: () => {}, ref: () => {}, hasRef: () => false }
     }
   }

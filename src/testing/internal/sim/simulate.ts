@@ -85,7 +85,7 @@ const climateOf = (random: Prng, fair: boolean): Climate => {
       cuts: bad(0.2),
       hangs: bad(0.05)
     },
-    processes: { operations: fair ? 2048 : random.pick([8, 64, 512, 2048]) }
+    processes: { operations: fair ? 2048 : random.pick([32, 128, 512, 2048]) }
   }
 }
 
@@ -190,6 +190,8 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
   const finalAt = world.now
 
   // --- What is left ---
+  const processes = [...os.living.keys()]
+  world.endAllBut(outside)
   const final = inside(world, outside, readAll(database))
   return {
     seed,
@@ -209,7 +211,7 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
         ...final,
         sessions: database.data.sessions,
         timers: database.data.timers,
-        processes: [...os.living.keys()],
+        processes,
         stuck
       }
     }
