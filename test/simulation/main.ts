@@ -31,6 +31,7 @@ const cpuMs = (since: NodeJS.CpuUsage): number => {
 let failures = 0
 const begun = process.cpuUsage()
 let runs = 0
+const sum = { virtualMs: 0, turns: 0, storeCalls: 0, events: 0, faults: 0 }
 for (let n = 0; n < seeds; n++) {
   for (const name of names) {
     const seed = seeds === 1 ? base : `${base}/${n}`
@@ -47,6 +48,11 @@ for (let n = 0; n < seeds; n++) {
       })
     )
     runs++
+    sum.virtualMs += report.virtualMs
+    sum.turns += report.run.turns
+    sum.storeCalls += report.storeCalls
+    sum.events += report.run.finished.events.length
+    sum.faults += report.faults.length
     const ms = cpuMs(start).toFixed(0)
     if (values.trace) console.log(report.trace().join("\n"))
     if (seeds === 1 || report.violations.length > 0) {
@@ -65,4 +71,6 @@ const seconds = cpuMs(begun) / 1000
 console.log(
   `${runs} runs in ${seconds.toFixed(1)} s of CPU, ${(runs / seconds).toFixed(1)} a second: ${failures} failed`
 )
+const each = Object.entries(sum).map(([what, all]) => `${what} ${(all / runs).toFixed(0)}`)
+console.log(`a run has in the mean: ${each.join(", ")}`)
 process.exitCode = failures === 0 ? 0 : 1

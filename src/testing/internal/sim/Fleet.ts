@@ -48,9 +48,9 @@ const graceMs = 30_000
 
 export const settings: Partial<RunnerSettingsValues> = {
   shards: 6,
-  refresh: "500 millis",
-  heartbeat: "1 second",
-  heartbeatExpiry: "5 seconds"
+  refresh: "1500 millis",
+  heartbeat: "2 seconds",
+  heartbeatExpiry: "6 seconds"
 }
 
 export class Fleet {
