@@ -38,6 +38,8 @@ const byTag: Readonly<Record<string, number>> = {
   AgentNotInModule: usage,
   LayerFailed: usage,
   ConfigError: usage,
+  SettingsDiffer: usage,
+  TrafficMisconfigured: usage,
   PoolUnknown: usage,
   PoolInvalid: usage,
   StoreUnavailable: store,

@@ -6,7 +6,7 @@
  *   itself.
  */
 import { ClusterError, MachineId, Runner, RunnerStorage, type ShardId } from "@effect/cluster"
-import { Context, Duration, Effect, Layer, Queue, Ref, Schedule } from "effect"
+import { Clock, Context, Duration, Effect, Layer, Queue, Ref, Schedule } from "effect"
 import type { StoreUnavailable } from "../domain/Errors.ts"
 import type { Epoch, Shard } from "../domain/Id.ts"
 import { Alarms, Shards } from "../session/index.ts"
@@ -19,6 +19,19 @@ export class Acquired extends Context.Tag("perdure/Acquired")<Acquired, Queue.De
 
 /** Begins the runner's leaving: long polls answer, no step begins. */
 export class Leaving extends Context.Tag("perdure/Leaving")<Leaving, Effect.Effect<void>>() {}
+
+/** How this runner stands with the others. */
+export class Standing extends Context.Tag("perdure/Standing")<
+  Standing,
+  {
+    /** Whether it is on the store's list. */
+    readonly registered: Effect.Effect<boolean>
+    /** When the store has last confirmed that, by this runner's clock in milliseconds; `null` before it ever has. */
+    readonly confirmedAt: () => number | null
+    /** How many shards it owns. */
+    readonly shards: () => number
+  }
+>() {}
 
 const nameOf = (shard: ShardId.ShardId): Shard => `${shard.group}:${shard.id}` as Shard
 
@@ -38,7 +51,7 @@ const lookMs = 25
 const lookMsMax = 250
 
 export const layer: Layer.Layer<
-  RunnerStorage.RunnerStorage | Shards | Acquired | Leaving | Pace,
+  RunnerStorage.RunnerStorage | Shards | Acquired | Leaving | Pace | Standing,
   never,
   Store | RunnerSettings | Alarms
 > = Layer.scopedContext(
@@ -55,6 +68,10 @@ export const layer: Layer.Layer<
     const onDrain = new Set<() => void>()
     let draining = false
     let paceMs = lookMs
+    let confirmedAt: number | null = null
+    const confirm = Effect.map(Clock.currentTimeMillis, (now) => {
+      confirmedAt = now
+    })
 
     const forget = (shards: Iterable<Shard>) => {
       const gone = [...shards].filter((shard) => epochs.delete(shard))
@@ -67,7 +84,7 @@ export const layer: Layer.Layer<
       suspect.unsafeClose()
       const address = yield* Ref.get(registered)
       if (address === null) return
-      if (yield* store.heartbeat(address, incarnation)) return
+      if (yield* store.heartbeat(address, incarnation)) return yield* confirm
       if ((yield* Ref.get(registered)) === null) return
       yield* settings.onLost
     }).pipe(
@@ -98,6 +115,7 @@ export const layer: Layer.Layer<
           const info: Info = { runner: Runner.Runner.encodeSync(runner), machine }
           yield* store.register({ address, incarnation, info: JSON.stringify(info), healthy })
           yield* Ref.set(registered, address)
+          yield* confirm
           return MachineId.make(machine)
         }).pipe(persistence),
       unregister: (address) =>
@@ -181,7 +199,12 @@ export const layer: Layer.Layer<
       Context.add(Shards, shards),
       Context.add(Acquired, acquired),
       Context.add(Leaving, leave),
-      Context.add(Pace, () => paceMs)
+      Context.add(Pace, () => paceMs),
+      Context.add(Standing, {
+        registered: Effect.map(Ref.get(registered), (address) => address !== null),
+        confirmedAt: () => confirmedAt,
+        shards: () => epochs.size
+      })
     )
   })
 )

@@ -29,6 +29,7 @@ import { Postgres, Sqlite, type Store } from "../store/index.ts"
 import { Capacity } from "./Capacity.ts"
 import * as Cluster from "./Cluster.ts"
 import * as Door from "./Door.ts"
+import * as Health from "./Health.ts"
 import * as Membership from "./Membership.ts"
 import * as Otlp from "./Otlp.ts"
 import * as Recovery from "./Recovery.ts"
@@ -158,7 +159,7 @@ export const layerCluster = <const Agents extends ReadonlyArray<Agent.Any>>(
   StoreUnusable | SocketServer.SocketServerError | Cluster.Refused | Unfit,
   Agent.Requirements<Agents[number]>
 > =>
-  layerWith(behavioursOf(options.agents), Cluster.layerRunner, options.sessions).pipe(
+  layerWith(behavioursOf(options.agents), Layer.provide(Cluster.layerRunner, Health.layer), options.sessions).pipe(
     Layer.provide(Capacity.layerConfig(options.pools === undefined ? {} : { pools: options.pools })),
     Layer.provide(RunnerSettings.layerConfig(options.runner)),
     Layer.provideMerge(Layer.unwrapEffect(Effect.map(databaseUrl, (url) => Postgres.layer({ url })))),

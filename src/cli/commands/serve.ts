@@ -1,5 +1,5 @@
 /** `perdure serve`: hosts a module's agents until it is told to stop; then it drains. */
-import { Effect } from "effect"
+import { Config, Effect, Option } from "effect"
 import { Ending } from "../Ending.ts"
 import * as ExitCode from "../ExitCode.ts"
 import * as Host from "../Host.ts"
@@ -20,10 +20,18 @@ export const main = (options: Options) =>
     yield* (yield* Ending).onSignal(ExitCode.ok)
     yield* Host.start(where, module)
     const agents = module.agents.map(({ name }) => name)
+    const health =
+      where._tag === "Directory" ? Option.none() : yield* Effect.option(Config.integer("PERDURE_HEALTH_PORT"))
     const store = where._tag === "Directory" ? where.directory : "postgres"
+    const said = Option.match(health, {
+      onNone: () => ({ text: "", json: {} }),
+      onSome: (port) => ({ text: `, health on port ${port}`, json: { healthPort: port } })
+    })
     yield* options.json
-      ? Output.out(Output.json({ type: "serving", agents, store, pid: process.pid }))
-      : Output.out(`serving ${agents.join(", ")} on ${store} (process ${process.pid}); stop it with Ctrl-C\n`)
+      ? Output.out(Output.json({ type: "serving", agents, store, pid: process.pid, ...said.json }))
+      : Output.out(
+          `serving ${agents.join(", ")} on ${store} (process ${process.pid}${said.text}); stop it with Ctrl-C\n`
+        )
     return yield* Effect.never.pipe(
       Effect.onInterrupt(() => Output.err("draining: what runs is finished or left for the next runner\n"))
     )
