@@ -18,17 +18,18 @@ import type { Json } from "../domain/Json.ts"
 import { Live } from "../feed/index.ts"
 import type { Head } from "../journal/index.ts"
 import { Names } from "../telemetry/index.ts"
-import { recover, type Waiting } from "./Decide.ts"
+import { recover } from "./Decide.ts"
 import { type AttemptExit, entryOf } from "./internal/attempt.ts"
 import { Commands } from "./internal/commands.ts"
 import { Draft } from "./internal/draft.ts"
 import type { Ground } from "./internal/ground.ts"
+import { here } from "./internal/gate.ts"
 import { Inbox } from "./internal/inbox.ts"
 import { infoOf } from "./internal/info.ts"
 import type { Loaded } from "./internal/load.ts"
 import { measure } from "./internal/measure.ts"
 import { Running } from "./internal/running.ts"
-import { Slots } from "./internal/slots.ts"
+import { Slots, type Waits } from "./internal/slots.ts"
 import { Snapshots } from "./internal/snapshots.ts"
 import * as TurnSpan from "./internal/turnSpan.ts"
 import { type Waiter, Waiters } from "./internal/waiters.ts"
@@ -59,7 +60,7 @@ export interface Actor {
   readonly wake: Effect.Effect<void>
   readonly state: () => SessionState
   /** The steps that wait for a slot of their pool, and since when, in milliseconds since the epoch. */
-  readonly waiting: () => ReadonlyArray<Waiting & { readonly since: number }>
+  readonly waiting: () => ReadonlyArray<Waits>
   /** The error that ended it, if one did: the next request wakes the session anew. */
   readonly failure: () => Unavailable | null
   /** Whether a command id was accepted while this actor was awake, or cannot have been before. */
@@ -104,7 +105,8 @@ export const make = (
     const inbox = new Inbox<Event>(mostAtOnce, () => work())
     /** Events whose append is under way. */
     let pending: ReadonlyArray<Event> = none
-    const quiet = Effect.unsafeMakeLatch(false)
+    /** Whoever waits until no tool runs any more. */
+    let quiet: Deferred.Deferred<void> | null = null
 
     const ask = <A, E>(
       event: (reply: Deferred.Deferred<A, E | Unavailable>) => Event
@@ -116,8 +118,7 @@ export const make = (
       })
 
     const slots = new Slots(
-      pools,
-      key.namespace,
+      (pool) => here(pools.get(pool), key.namespace),
       () => inbox.offer({ _tag: "Wake" }),
       ({ name, pool }, ms) =>
         turnSpan.event(Names.EventName.poolWaited, clock.unsafeCurrentTimeMillis(), {
@@ -231,7 +232,7 @@ export const make = (
       for (const then of after) then()
       pending = none
       running.follow(state, mayBegin && !closed)
-      if (leaving && !running.hasTools()) quiet.unsafeOpen()
+      if (quiet !== null && !running.hasTools()) Deferred.unsafeDone(quiet, Effect.void)
     }
 
     // Few effects: this runs at each step of each session.
@@ -277,16 +278,20 @@ export const make = (
           Deferred.unsafeDone(event.reply as Deferred.Deferred<unknown, Unavailable>, Effect.fail(error))
         }
         waiters.wake()
-        quiet.unsafeOpen()
+        if (quiet !== null) Deferred.unsafeDone(quiet, Effect.void)
         onFailure(error)
         slots.leave()
         yield* running.close
         slots.close()
       })
 
+    /** The loop, unless it is at rest. */
+    let working: Fiber.RuntimeFiber<void> | null = null
     const loop: Effect.Effect<void, Unavailable> = Effect.suspend(() => {
       const events = inbox.next()
-      return events === null ? Effect.void : Effect.flatMap(turnOver(events), () => loop)
+      if (events !== null) return Effect.flatMap(turnOver(events), () => loop)
+      working = null
+      return Effect.void
     })
     const guarded = loop.pipe(
       Effect.catchAll(fail),
@@ -295,7 +300,6 @@ export const make = (
         fail(new SessionParked({ ...key, reason: `its behaviour failed: ${String(defect).slice(0, 500)}` }))
       )
     )
-    let working: Fiber.RuntimeFiber<void> | null = null
     // Not at once: whoever offers may be in the middle of something.
     const work = () => {
       working = runFork(guarded, { immediate: false })
@@ -306,7 +310,8 @@ export const make = (
         leaving = true
         slots.leave()
         if (failure === null && (pending.length > 0 || running.hasTools())) {
-          yield* quiet.await.pipe(Effect.timeoutOption(settings.drain), Effect.interruptible)
+          quiet = yield* Deferred.make<void>()
+          yield* Deferred.await(quiet).pipe(Effect.timeoutOption(settings.drain), Effect.interruptible)
         }
         closed = true
         waiters.wake()

@@ -25,6 +25,9 @@ interface Shown {
   last: Message | undefined
 }
 
+/** Of a shorter conversation nothing is kept: thousands of sessions may be at rest. */
+const worthKeeping = 32
+
 /** By first message: the one thing of a conversation that stays the same object while it grows. */
 const shownByFirst = new WeakMap<Message, Shown>()
 
@@ -36,7 +39,7 @@ const show = (messages: Conversation["messages"]): Shown => {
     (shown.messages.length > 0 && Pages.at(messages, shown.messages.length - 1) !== shown.last)
   ) {
     shown = { messages: [], claimed: [], last: undefined }
-    if (first !== undefined) shownByFirst.set(first, shown)
+    if (first !== undefined && Pages.length(messages) >= worthKeeping) shownByFirst.set(first, shown)
   }
   for (let i = shown.messages.length; i < Pages.length(messages); i++) {
     const message = Pages.at(messages, i)!

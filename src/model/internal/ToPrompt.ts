@@ -15,7 +15,7 @@ export const continuation = "perdureContinuation"
 const askToContinue =
   "Your last message was cut off in transmission. Go on from its very last character: do not repeat any of it, do not apologise, do not comment on this."
 
-const converted = new WeakMap<Message, Prompt.Message>()
+const known = new WeakMap<Message, Prompt.Message>()
 
 /** Names as all providers take them: one that a model made up may have been anything. */
 const toolName = (name: string): string =>
@@ -146,12 +146,16 @@ const convert = (it: Message): Prompt.Message => {
 /** What an answer becomes of which nothing can be sent (sources only): providers refuse empty messages. */
 const nothing = message("assistant", [], {})
 
+const converted = (it: Message): Prompt.Message => {
+  const prompt = convert(it)
+  return prompt.role === "assistant" && prompt.content.length === 0 ? nothing : prompt
+}
+
 const once = (it: Message): Prompt.Message => {
-  let prompt = converted.get(it)
+  let prompt = known.get(it)
   if (prompt === undefined) {
-    prompt = convert(it)
-    if (prompt.role === "assistant" && prompt.content.length === 0) prompt = nothing
-    converted.set(it, prompt)
+    prompt = converted(it)
+    known.set(it, prompt)
   }
   return prompt
 }
@@ -170,6 +174,9 @@ interface Grown {
 /** The last conversation that began with a message, by the instructions that it was for. */
 const grown = new WeakMap<Message, Map<string, Grown>>()
 
+/** Of shorter conversations nothing is kept: to convert them is soon done, and thousands of sessions may be at rest. */
+const worthKeeping = 32
+
 /** A session's instructions seldom change; whoever changes them all the time must not be remembered for each. */
 const remembered = 4
 
@@ -179,7 +186,7 @@ const remembered = 4
  */
 const convertAll = (instructions: string, messages: ReadonlyArray<Message>): Grown => {
   const system = instructions === "" ? [] : [message("system", instructions, {})]
-  const first = messages[0]
+  const first = messages.length < worthKeeping ? undefined : messages[0]
   const kept = first === undefined ? undefined : grown.get(first)
   const before = kept?.get(instructions)
   let same = 0
@@ -199,7 +206,7 @@ const convertAll = (instructions: string, messages: ReadonlyArray<Message>): Gro
           hasNothing: before?.hasNothing ?? false
         }
   for (; all.length < messages.length; all.length++) {
-    const one = once(messages[all.length]!)
+    const one = first === undefined ? converted(messages[all.length]!) : once(messages[all.length]!)
     if (one === nothing) all.hasNothing = true
     all.content.push(one)
   }

@@ -1,4 +1,5 @@
 /** Accepting commands, once each (I1). */
+import { createHash } from "node:crypto"
 import { Effect } from "effect"
 import type { Command } from "../../domain/Entry.ts"
 import * as Errors from "../../domain/Errors.ts"
@@ -9,6 +10,12 @@ import type { Draft } from "./draft.ts"
 
 /** Answers that are remembered; older ones are looked up in the store. */
 const mostRemembered = 1_000
+
+/** What tells one command from another: itself, or its hash where that is shorter. */
+const fingerprint = (command: Command): string => {
+  const text = JSON.stringify(command)
+  return text.length <= 128 ? text : createHash("sha256").update(text).digest("base64")
+}
 
 export class Commands {
   private readonly accepted = new Map<CommandId, { readonly seq: number; readonly command: string }>()
@@ -28,7 +35,7 @@ export class Commands {
   /** Drafts the command, and says what to answer once the draft is on disk. */
   accept(draft: Draft, id: CommandId, command: Command): Effect.Effect<Ack, Refused> {
     const { key } = this
-    const text = JSON.stringify(command)
+    const text = fingerprint(command)
     const known = this.accepted.get(id)
     if (known !== undefined) {
       return known.command === text

@@ -56,7 +56,7 @@ export class Running {
 
   /** Whether tools are at work: one that waits for its time or its slot has not begun. */
   hasTools(): boolean {
-    for (const [step, { tool }] of this.attempts) if (tool && this.host.slots.has(step)) return true
+    for (const [step, { tool }] of this.attempts) if (tool && this.host.slots.of(step) !== undefined) return true
     return false
   }
 
@@ -81,7 +81,7 @@ export class Running {
     const restored = this.hasText(step) ? perform : Effect.zipRight(this.restoreLive(step), perform)
     // The first attempt has had its slot since before it was intended.
     const admitted = Effect.suspend(() =>
-      slots.has(step.step)
+      slots.of(step.step) !== undefined
         ? restored
         : Effect.zipRight(slots.acquire(poolOf(behaviour, step.kind, step.name), step), restored)
     )
