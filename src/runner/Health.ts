@@ -73,8 +73,7 @@ export const layer: Layer.Layer<never, TrafficMisconfigured, Shards | Standing |
       HttpRouter.get(
         "/readyz",
         Effect.map(look, (observed) => answer(isReady(observed)))
-      ),
-      HttpRouter.catchTag("RouteNotFound", () => HttpServerResponse.empty({ status: 404 }))
+      )
     )
     const server = yield* open(listen, healthPort)
     yield* HttpServer.serveEffect(app).pipe(Effect.provideService(HttpServer.HttpServer, server))
