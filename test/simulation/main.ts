@@ -15,6 +15,7 @@ const { values } = parseArgs({
     faults: { type: "string" },
     fair: { type: "boolean", default: false },
     runners: { type: "string", default: "3" },
+    list: { type: "boolean", default: false },
     trace: { type: "boolean", default: false }
   }
 })
@@ -55,7 +56,7 @@ for (let n = 0; n < seeds; n++) {
     sum.faults += report.faults.length
     const ms = cpuMs(start).toFixed(0)
     if (values.trace) console.log(report.trace().join("\n"))
-    if (seeds === 1 || report.violations.length > 0) {
+    if (seeds === 1 || values.list || report.violations.length > 0) {
       console.log(
         `${name}, seed ${seed}: ${report.hash}, ${report.faults.length} faults, ${(report.virtualMs / 1000).toFixed(1)} s of its time in ${ms} ms, ${report.storeCalls} store calls, ${report.run.turns} turns, ${report.run.finished.events.length} events`
       )

@@ -17,6 +17,7 @@ import * as Fleet from "./Fleet.ts"
 import type { Network } from "./Network.ts"
 import type { Prng } from "./Prng.ts"
 import { SimProcess, type Settings as ProcessSettings } from "./SimProcess.ts"
+import { told } from "./told.ts"
 import { wire } from "./wire.ts"
 import type { Plan, Planned, PlannedSession } from "./Workload.ts"
 import type { World } from "./World.ts"
@@ -105,7 +106,7 @@ export class Customers {
         Effect.flatMap((context) => this.#serve(process, Context.get(context, Client.Client))),
         Effect.catchAllCause((cause) =>
           Effect.sync(() => {
-            this.world.history.record({ _tag: "Told", process: process.name, what: `could not start: ${cause}` })
+            this.world.history.record({ _tag: "Told", process: process.name, what: `could not start: ${told(cause)}` })
             this.lose(1_000)
           })
         )
@@ -217,7 +218,7 @@ export class Customers {
           history.record({ _tag: "Acked", client, session, command, seq: exit.value.seq })
           return Effect.void
         }
-        const error = exit.cause._tag === "Fail" ? exit.cause.error : { _tag: "Defect", message: String(exit.cause) }
+        const error = exit.cause._tag === "Fail" ? exit.cause.error : { _tag: "Defect", message: told(exit.cause) }
         history.record({ _tag: "Refused", client, session, command, error: error._tag, message: error.message })
         if (!passing.has(error._tag)) return Effect.void
         return Effect.zipRight(Effect.sleep(this.#random.skewed(100, 1_000)), this.#ask(what, request))
@@ -243,7 +244,9 @@ export class Customers {
         }),
         Effect.raceFirst(patience),
         Effect.catchAllCause((cause) =>
-          Effect.sync(() => history.record({ _tag: "Told", process: reader.name, what: `its feed failed: ${cause}` }))
+          Effect.sync(() =>
+            history.record({ _tag: "Told", process: reader.name, what: `its feed failed: ${told(cause)}` })
+          )
         )
       )
     })

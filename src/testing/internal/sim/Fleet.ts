@@ -10,6 +10,7 @@ import type { Network } from "./Network.ts"
 import type { OsProcesses } from "./OsProcesses.ts"
 import type { Prng } from "./Prng.ts"
 import { SimProcess, type Settings as ProcessSettings } from "./SimProcess.ts"
+import { told } from "./told.ts"
 import { wire } from "./wire.ts"
 import type { World } from "./World.ts"
 
@@ -97,7 +98,7 @@ export class Fleet {
     built.addObserver((exit) => {
       // A runner that cannot start ends, and is started again.
       if (Exit.isSuccess(exit) || process.state === "dead") return
-      this.world.history.record({ _tag: "Told", process: process.name, what: `could not start: ${exit.cause}` })
+      this.world.history.record({ _tag: "Told", process: process.name, what: `could not start: ${told(exit.cause)}` })
       this.#end(place, process, "lost", false)
       this.#later(place, restartMs)
     })

@@ -19,6 +19,7 @@ import {
   type Scheduler
 } from "effect"
 import type { Prng } from "./Prng.ts"
+import { told } from "./told.ts"
 import type { World } from "./World.ts"
 
 export type State = "running" | "stopped" | "dead"
@@ -143,7 +144,7 @@ export class SimProcess implements Scheduler.Scheduler {
       this.world.history.record({
         _tag: "Told",
         process: this.name,
-        what: `${logLevel.label}: ${textOf(message)}${Cause.isEmpty(cause) ? "" : ` ${Cause.pretty(cause)}`}`
+        what: `${logLevel.label}: ${textOf(message)}${Cause.isEmpty(cause) ? "" : ` ${told(cause)}`}`
       })
     })
   )
