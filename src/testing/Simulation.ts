@@ -46,6 +46,8 @@ export interface Options<Agents extends ReadonlyArray<Agent.Any>, M, T, E> {
   readonly workload?: Workload | undefined
   /** Drawn from the seed unless told. */
   readonly faults?: ReadonlyArray<Fault> | undefined
+  /** The kinds of faults that are drawn; all unless told. */
+  readonly kinds?: ReadonlyArray<Fault["_tag"]> | undefined
   /** No trouble that was not asked for: only `faults`, and nothing is slow or fails by itself. */
   readonly fair?: boolean | undefined
   readonly sessions?: Partial<SessionSettingsValues> | undefined
@@ -120,6 +122,7 @@ const prepare = <const Agents extends ReadonlyArray<Agent.Any>, M, T, E>(options
         workload: options.workload ?? usual(options.agents),
         runners: options.runners ?? 3,
         faults,
+        kinds: options.kinds,
         fair: options.fair,
         sessions: options.sessions,
         runner: options.runner,

@@ -15,6 +15,7 @@ const { values } = parseArgs({
     faults: { type: "string" },
     fair: { type: "boolean", default: false },
     runners: { type: "string", default: "3" },
+    kinds: { type: "string" },
     list: { type: "boolean", default: false },
     trace: { type: "boolean", default: false }
   }
@@ -44,6 +45,7 @@ for (let n = 0; n < seeds; n++) {
         workload: workloads[name],
         seed,
         fair: values.fair,
+        kinds: values.kinds?.split(",") as ReadonlyArray<Simulation.Fault["_tag"]> | undefined,
         runners: Number(values.runners),
         faults: values.faults === undefined ? undefined : (JSON.parse(values.faults) as ReadonlyArray<Simulation.Fault>)
       })

@@ -97,7 +97,7 @@ const one = (random: Prng, kind: Fault["_tag"], at: number, runner: number): Fau
     case "Cut":
       return { _tag: kind, at }
     case "Jump":
-      return { _tag: kind, at, runner, ms: random.pick([-1, 1]) * Math.round(random.skewed(1, 3_600_000)) }
+      return { _tag: kind, at, runner, ms: random.pick([-1, 1]) * Math.round(random.skewed(1, 120_000)) }
     case "ClientLost":
       return { _tag: kind, at, downMs: ms }
   }

@@ -30,6 +30,7 @@ export interface Options {
   readonly runners: number
   /** Drawn from the seed unless told. */
   readonly faults?: ReadonlyArray<Fault> | undefined
+  readonly kinds?: ReadonlyArray<Fault["_tag"]> | undefined
   readonly sessions?: Partial<SessionSettingsValues> | undefined
   readonly runner?: Partial<RunnerSettingsValues> | undefined
   readonly wraps?: Wraps | undefined
@@ -107,7 +108,13 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
   const climate = climateOf(world.random.fork("climate"), options.fair === true)
   const plan = options.workload(world.random.fork("workload"))
   const faults =
-    options.faults ?? draw(world.random.fork("faults"), { most: 12, untilMs: faultsUntilMs, runners: options.runners })
+    options.faults ??
+    draw(world.random.fork("faults"), {
+      most: 12,
+      untilMs: faultsUntilMs,
+      runners: options.runners,
+      kinds: options.kinds
+    })
 
   const network = new Network(world, climate.network)
   const os = new OsProcesses(world)
