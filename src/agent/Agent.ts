@@ -13,10 +13,11 @@
 import { LanguageModel, type Tool, Toolkit } from "@effect/ai"
 import type { Context, Duration } from "effect"
 import type { Blobs } from "../blob/index.ts"
+import type { StepKind } from "../domain/Entry.ts"
 import { AgentName } from "../domain/Id.ts"
 import type { Processes } from "../process/index.ts"
 import { Policy } from "../resilience/index.ts"
-import type { Behaviour } from "../session/index.ts"
+import { type Behaviour, Decide } from "../session/index.ts"
 import * as Conversation from "./Conversation.ts"
 import * as Model from "./internal/model.ts"
 import * as ToolRunner from "./internal/tool.ts"
@@ -81,6 +82,11 @@ export interface Options<Tools extends Record<string, Tool.Any>> {
    * one of its own, e.g. `heavy`, and then holds up nothing else. The runner says how large each is.
    */
   readonly pools?: { readonly [Name in keyof Tools]?: string } | undefined
+  /**
+   * What the runner of a call must have, by tool: a tag that runners name (`PERDURE_TAGS`), e.g. `gpu`. Where the session's
+   * own runner lacks it, the call runs on one that has it; while there is none, it waits.
+   */
+  readonly runsOn?: { readonly [Name in keyof Tools]?: string } | undefined
   /** The pool of the runner in which the model is called; `model` unless told. */
   readonly modelPool?: string | undefined
 }
@@ -114,6 +120,9 @@ export const make = <const Name extends string, Tools extends Record<string, Too
   const performTool = ToolRunner.perform(toolkit, (options.timeouts ?? {}) as Record<string, Duration.DurationInput>)
   const pools = (options.pools ?? {}) as Readonly<Record<string, string | undefined>>
   const modelPool = options.modelPool ?? "model"
+  const runsOn = (options.runsOn ?? {}) as Readonly<Record<string, string | undefined>>
+  const pool = (kind: StepKind, tool: string) => (kind === "model" ? modelPool : (pools[tool] ?? kind))
+  const tagOf = (kind: StepKind, tool: string) => (kind === "model" ? undefined : runsOn[tool])
   const behaviour: Behaviour<Conversation.Conversation> = {
     agent: AgentName.make(name),
     version: options.version ?? "1",
@@ -124,8 +133,12 @@ export const make = <const Name extends string, Tools extends Record<string, Too
     decide: Conversation.decide((tool) => repeatable.get(tool) ?? "never"),
     perform: (step, state, context) =>
       step.kind === "model" ? performModel(step, state, context) : performTool(step, context),
-    pool: (kind, name) => (kind === "model" ? modelPool : (pools[name] ?? kind)),
-    pools: [modelPool, ...Object.values(pools).filter((pool) => pool !== undefined)],
+    pool,
+    runsOn: tagOf,
+    pools: [
+      modelPool,
+      ...Object.keys(toolkit.tools).map((tool) => Decide.poolOf({ pool, runsOn: tagOf }, "tool", tool))
+    ],
     policy: (attempted) => (attempted.kind === "model" ? Policy.modelDefault(attempted) : Policy.toolDefault(attempted))
   }
   const needs: ReadonlyArray<Need> = [

@@ -1,4 +1,4 @@
-/** What a runner has to offer: pools of slots. Settings, each documented here once, with its environment variable. */
+/** What a runner has to offer: pools of slots, and tags. Settings, each documented here once, with its environment variable. */
 import { Config, ConfigError, Context, Effect, Either, Layer, Option } from "effect"
 import type { Pools } from "../session/index.ts"
 
@@ -9,9 +9,14 @@ export interface Values {
    * program does: it knows the machine.
    */
   readonly pools: Pools.Sizes
+  /**
+   * `PERDURE_TAGS`, e.g. `gpu,eu`: what this runner has and others may not. Tools that ask for a tag run where it is, whatever
+   * runner their session is on. What the environment names comes on top of what the program does.
+   */
+  readonly tags: ReadonlyArray<string>
 }
 
-export const defaults: Values = { pools: {} }
+export const defaults: Values = { pools: {}, tags: [] }
 
 const one = /^([^=]+)=(\d+)(?::(\d+))?$/
 
@@ -33,20 +38,42 @@ export const parse = (text: string): Either.Either<Pools.Sizes, string> => {
   return Either.right(sizes)
 }
 
-const fromEnv = Config.string("PERDURE_POOLS").pipe(
-  Config.mapOrFail((text) =>
-    Either.mapLeft(parse(text), (reason) => ConfigError.InvalidData(["PERDURE_POOLS"], reason))
-  ),
-  Config.option
-)
+const wellNamed = /^[A-Za-z0-9][A-Za-z0-9-]{0,31}$/
+
+/** Reads names with commas between them. */
+export const parseTags = (text: string): Either.Either<ReadonlyArray<string>, string> => {
+  const tags = [...new Set(text.split(",").map((tag) => tag.trim()))].filter((tag) => tag !== "")
+  const wrong = tags.find((tag) => !wellNamed.test(tag))
+  return wrong === undefined
+    ? Either.right(tags)
+    : Either.left(`${JSON.stringify(wrong.slice(0, 80))} is no tag: use 1 to 32 letters, digits or '-', no '-' first`)
+}
+
+const variable = <A>(name: string, read: (text: string) => Either.Either<A, string>) =>
+  Config.string(name).pipe(
+    Config.mapOrFail((text) => Either.mapLeft(read(text), (reason) => ConfigError.InvalidData([name], reason))),
+    Config.option
+  )
+
+const fromEnv = Config.all({ pools: variable("PERDURE_POOLS", parse), tags: variable("PERDURE_TAGS", parseTags) })
 
 export class Capacity extends Context.Reference<Capacity>()("perdure/Capacity", {
   defaultValue: (): Values => defaults
 }) {
   /** @param values what the environment adds to */
-  static readonly layerConfig = (values: Partial<Values> = {}): Layer.Layer<never, ConfigError.ConfigError> =>
+  static readonly layerConfig = (
+    values: { readonly [Name in keyof Values]?: Values[Name] | undefined } = {}
+  ): Layer.Layer<never, ConfigError.ConfigError> =>
     Layer.effect(
       Capacity,
-      Effect.map(fromEnv, (pools) => ({ pools: { ...values.pools, ...Option.getOrElse(pools, () => ({})) } }))
+      Effect.gen(function* () {
+        const env = yield* fromEnv
+        const own = parseTags((values.tags ?? []).join(","))
+        if (Either.isLeft(own)) return yield* Effect.fail(ConfigError.InvalidData(["tags"], own.left))
+        return {
+          pools: { ...values.pools, ...Option.getOrElse(env.pools, () => ({})) },
+          tags: [...new Set([...own.right, ...Option.getOrElse(env.tags, () => [])])]
+        }
+      })
     ) as Layer.Layer<never, ConfigError.ConfigError>
 }

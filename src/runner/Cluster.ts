@@ -18,7 +18,9 @@ import { RpcClient, RpcSerialization } from "@effect/rpc"
 import { Effect, Layer, Option } from "effect"
 import type { StoreUnavailable } from "../domain/Errors.ts"
 import type { Store } from "../store/index.ts"
+import { Errands } from "../session/index.ts"
 import * as Agreement from "./Agreement.ts"
+import { Capacity } from "./Capacity.ts"
 import { type Pace, paced } from "./Pace.ts"
 import { RunnerSettings, type Settings } from "./Settings.ts"
 import * as Traffic from "./Traffic.ts"
@@ -35,7 +37,19 @@ const noMessages: Layer.Layer<MessageStorage.MessageStorage> = Layer.succeed(Mes
 })
 
 const shardingConfig = (settings: Settings, address: Option.Option<RunnerAddress.RunnerAddress>) =>
+  Layer.unwrapEffect(Effect.map(Capacity, ({ tags }) => configOf(settings, address, tags)))
+
+/** Each tag has shards of its own, that only runners with the tag take. */
+const groupsOf = (tags: ReadonlyArray<string>) => ["default", ...tags.map(Errands.groupOf)]
+
+const configOf = (
+  settings: Settings,
+  address: Option.Option<RunnerAddress.RunnerAddress>,
+  tags: ReadonlyArray<string>
+) =>
   ShardingConfig.layer({
+    availableShardGroups: groupsOf(tags),
+    assignedShardGroups: groupsOf(tags),
     runnerAddress: address,
     runnerShardWeight: settings.weight,
     shardsPerGroup: settings.shards,

@@ -19,6 +19,7 @@ import { Processes } from "../process/index.ts"
 import {
   Alarms,
   type Behaviour,
+  Errands,
   Pools,
   Registry,
   Sessions,
@@ -32,6 +33,7 @@ import * as Door from "./Door.ts"
 import * as Health from "./Health.ts"
 import * as Membership from "./Membership.ts"
 import * as Otlp from "./Otlp.ts"
+import * as Peers from "./Peers.ts"
 import * as Recovery from "./Recovery.ts"
 import { databaseUrl, RunnerSettings, type Settings } from "./Settings.ts"
 
@@ -55,7 +57,9 @@ export const layerRegistry = <R>(behaviours: ReadonlyArray<Behaviour<any, R>>) =
     })
   )
 
-const layerPools = Layer.unwrapEffect(Effect.map(Capacity, ({ pools }) => Pools.Pools.layer(pools)))
+const layerPools = Layer.unwrapEffect(Effect.map(Capacity, ({ pools, tags }) => Pools.Pools.layer(pools, tags)))
+
+const layerErrands = Layer.unwrapEffect(Effect.map(Capacity, ({ tags }) => Errands.layer(tags)))
 
 /** All of a runner above its store and its cluster. */
 export const layerWith = <R, E, RC>(
@@ -66,12 +70,14 @@ export const layerWith = <R, E, RC>(
 ) => {
   const content = Layer.mergeAll(Journal.layer, Blobs.layer)
   const serving = Layer.mergeAll(Sessions.layer, Recovery.layer, Client.Client.layer).pipe(
+    Layer.provide(layerErrands),
     Layer.provideMerge(Transport.layerCluster),
     Layer.provide(sharding)
   )
   return serving.pipe(
     Layer.provide(layerRegistry<R | OwnServices>(behaviours)),
     Layer.provide(layerPools),
+    Layer.provide(Peers.layer),
     Layer.provide(Membership.layer),
     Layer.provide([Alarms.layer, SessionSettings.layer(settings), processes]),
     Layer.provideMerge(content)
@@ -93,6 +99,8 @@ export interface EmbeddedOptions<Agents extends ReadonlyArray<Agent.Any>> {
   readonly sessions?: Partial<Sessioning> | undefined
   /** How many steps run at once, by pool: `{ heavy: 2 }`. The environment (`PERDURE_POOLS`) may say otherwise. */
   readonly pools?: Pools.Sizes | undefined
+  /** What this runner has and others may not, e.g. `gpu`: tools may ask for it. `PERDURE_TAGS` adds to them. */
+  readonly tags?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -109,7 +117,7 @@ export const layerEmbedded = <const Agents extends ReadonlyArray<Agent.Any>>(
 > =>
   Door.layer(options.directory ?? Sqlite.defaults.directory).pipe(
     Layer.provideMerge(layerWith(behavioursOf(options.agents), Cluster.layerEmbedded, options.sessions)),
-    Layer.provide(Capacity.layerConfig(options.pools === undefined ? {} : { pools: options.pools })),
+    Layer.provide(Capacity.layerConfig(options)),
     Layer.provide(RunnerSettings.layer()),
     Layer.provideMerge(Sqlite.layer(options.directory === undefined ? {} : { directory: options.directory })),
     Layer.provide(Otlp.layerFromEnv)
@@ -122,6 +130,8 @@ export interface ClusterOptions<Agents extends ReadonlyArray<Agent.Any>> {
   readonly sessions?: Partial<Sessioning> | undefined
   /** How many steps run at once, by pool: `{ heavy: 2 }`. The environment (`PERDURE_POOLS`) may say otherwise. */
   readonly pools?: Pools.Sizes | undefined
+  /** What this runner has and others may not, e.g. `gpu`: tools may ask for it. `PERDURE_TAGS` adds to them. */
+  readonly tags?: ReadonlyArray<string> | undefined
 }
 
 /**
@@ -160,7 +170,7 @@ export const layerCluster = <const Agents extends ReadonlyArray<Agent.Any>>(
   Agent.Requirements<Agents[number]>
 > =>
   layerWith(behavioursOf(options.agents), Layer.provide(Cluster.layerRunner, Health.layer), options.sessions).pipe(
-    Layer.provide(Capacity.layerConfig(options.pools === undefined ? {} : { pools: options.pools })),
+    Layer.provide(Capacity.layerConfig(options)),
     Layer.provide(RunnerSettings.layerConfig(options.runner)),
     Layer.provideMerge(Layer.unwrapEffect(Effect.map(databaseUrl, (url) => Postgres.layer({ url })))),
     Layer.provide(Otlp.layerFromEnv)

@@ -23,7 +23,6 @@ import { type AttemptExit, entryOf } from "./internal/attempt.ts"
 import { Commands } from "./internal/commands.ts"
 import { Draft } from "./internal/draft.ts"
 import type { Ground } from "./internal/ground.ts"
-import { here } from "./internal/gate.ts"
 import { Inbox } from "./internal/inbox.ts"
 import { infoOf } from "./internal/info.ts"
 import type { Loaded } from "./internal/load.ts"
@@ -77,7 +76,7 @@ const none: ReadonlyArray<never> = []
  * @param onFailure called once when an error ends the actor
  */
 export const make = (
-  { alarms, clock, journal, pools, runtimeOf, settings, shards, traced }: Ground,
+  { alarms, clock, errands, journal, runtimeOf, settings, shards, traced }: Ground,
   key: SessionKey,
   shard: Shard,
   epoch: Epoch,
@@ -118,7 +117,7 @@ export const make = (
       })
 
     const slots = new Slots(
-      (pool) => here(pools.get(pool), key.namespace),
+      (pool) => errands.gate(key, epoch, behaviour.agent, pool),
       () => inbox.offer({ _tag: "Wake" }),
       ({ name, pool }, ms) =>
         turnSpan.event(Names.EventName.poolWaited, clock.unsafeCurrentTimeMillis(), {

@@ -70,7 +70,12 @@ export interface Behaviour<State = any, R = any> {
   readonly perform: (step: OpenStep, state: State, context: StepContext) => Effect.Effect<StepOutput, StepFailure, R>
   /** Pure: the pool of the runner in which a step runs; that of its kind (`model`, `tool`, `custom`) unless told. */
   readonly pool?: ((kind: StepKind, name: string) => string) | undefined
-  /** The pools that `pool` answers: a runner that lacks one of them does not start. */
+  /**
+   * Pure: the tag of the runners on which a step can run; any runner unless told. There the step sees the behaviour's
+   * initial state.
+   */
+  readonly runsOn?: ((kind: StepKind, name: string) => string | undefined) | undefined
+  /** The pools of its steps, `heavy` or `heavy@tag`: a runner that should have one of them and has not does not start. */
   readonly pools?: ReadonlyArray<string> | undefined
   /** Pure: what follows a failed attempt. */
   readonly policy: Policy.Policy

@@ -35,9 +35,12 @@ export interface Plan {
 /** Room for everything. */
 export const unlimited: Admission = { free: () => Number.POSITIVE_INFINITY }
 
-/** The pool of a step: the one of its kind, unless the behaviour says otherwise. */
-export const poolOf = (behaviour: Pick<Behaviour, "pool">, kind: StepKind, name: string): string =>
-  behaviour.pool?.(kind, name) ?? kind
+/** The pool of a step: the one of its kind, unless the behaviour says otherwise. `heavy@gpu`: of runners with the tag. */
+export const poolOf = (behaviour: Pick<Behaviour, "pool" | "runsOn">, kind: StepKind, name: string): string => {
+  const pool = behaviour.pool?.(kind, name) ?? kind
+  const tag = behaviour.runsOn?.(kind, name)
+  return tag === undefined ? pool : `${pool}@${tag}`
+}
 
 const nobody: ReadonlyArray<Waiting> = []
 const nothing: Plan = { entries: [], waiting: nobody }

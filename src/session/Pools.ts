@@ -90,8 +90,11 @@ export class Pools extends Context.Tag("perdure/Pools")<
     readonly view: Effect.Effect<ReadonlyArray<View>>
   }
 >() {
-  /** @param sizes added to {@link defaults}, or instead of them */
-  static readonly layer = (sizes: Sizes = {}): Layer.Layer<Pools, PoolInvalid> =>
+  /**
+   * @param sizes added to {@link defaults}, or instead of them
+   * @param tags what this runner has: it has the pools of steps that ask for them
+   */
+  static readonly layer = (sizes: Sizes = {}, tags: ReadonlyArray<string> = []): Layer.Layer<Pools, PoolInvalid> =>
     Layer.effect(
       Pools,
       Effect.gen(function* () {
@@ -112,8 +115,10 @@ export class Pools extends Context.Tag("perdure/Pools")<
             return pool
           },
           require: (agent, wanted) => {
-            for (const pool of wanted) {
-              if (!pools.has(pool)) return new PoolUnknown({ pool, agent, known: [...pools.keys()] })
+            for (const one of wanted) {
+              const [pool = "", tag] = one.split("@")
+              const isOurs = tag === undefined || tags.includes(tag)
+              if (isOurs && !pools.has(pool)) return new PoolUnknown({ pool, agent, known: [...pools.keys()] })
             }
             return Effect.void
           },

@@ -72,6 +72,8 @@ export const SessionView = Schema.Struct({
         name: Schema.String,
         step: Schema.NullOr(StepId),
         attempt: Schema.Int,
+        /** `runner`: none that is there has the tag behind the pool's `@`. */
+        lacks: Schema.optionalWith(Schema.Literal("slot", "runner"), { default: () => "slot" as const }),
         /** Milliseconds since the epoch. */
         since: Schema.Int
       })

@@ -2,6 +2,8 @@
 export { Alarms } from "./Alarms.ts"
 export type { Action, Behaviour, Limits, StepOutput } from "./Behaviour.ts"
 export * as Decide from "./Decide.ts"
+export * as Errands from "./Errands.ts"
+export { Peers } from "./Peers.ts"
 export * as Pools from "./Pools.ts"
 export * as Protocol from "./Protocol.ts"
 export { type Registered, Registry } from "./Registry.ts"

@@ -4,6 +4,7 @@ import { Effect, Exit, FastCheck as fc, Fiber } from "effect"
 import type { StepId } from "../../src/domain/Id.ts"
 import { Pools } from "../../src/session/index.ts"
 import { FairPool, type Seat } from "../../src/session/internal/fairPool.ts"
+import { here } from "../../src/session/internal/gate.ts"
 import { Slots } from "../../src/session/internal/slots.ts"
 import type { OpenStep } from "../../src/session/index.ts"
 
@@ -218,8 +219,7 @@ describe("a session's slots", () => {
                 { length: 3 },
                 (_, i) =>
                   new Slots(
-                    pools,
-                    `n${i % 2}`,
+                    () => here(pools.get("heavy"), `n${i % 2}`),
                     () => {},
                     () => {}
                   )
@@ -231,7 +231,7 @@ describe("a session's slots", () => {
                 const id = `${session}:${n}`
                 switch (what) {
                   case "acquire": {
-                    if (fibers.has(id) || mine.has(String(n) as StepId)) break
+                    if (fibers.has(id) || mine.of(String(n) as StepId) !== undefined) break
                     // As an attempt does: it holds the slot until it has ended, however it ends.
                     const attempt = Effect.zipRight(mine.acquire("heavy", open(n)), Effect.never).pipe(
                       Effect.ensuring(Effect.sync(() => mine.release(String(n) as StepId)))

@@ -29,7 +29,7 @@ const until = <A>(what: string, read: Effect.Effect<A, unknown>, test: (a: A) =>
     Effect.orElse(() => Effect.dieMessage(`it did not come to pass: ${what}`))
   )
 
-const slow = (slots: number) => Effect.provideService(Capacity, { pools: { slow: slots } })
+const slow = (slots: number) => Effect.provideService(Capacity, { pools: { slow: slots }, tags: [] })
 
 describe("a step that waits for its pool", () => {
   it.scopedLive(

@@ -84,6 +84,10 @@ export const entryOf = (
       ...(exit.output.usage === undefined ? {} : { usage: exit.output.usage })
     }
   }
+  // It ran elsewhere, on a runner that is gone: as after a crash of this one (I5).
+  if (exit.failure.class === "RunnerLost" && step.repeatable === "never") {
+    return { _tag: "StepInDoubt", step: step.step, attempt: step.attempt }
+  }
   const usage = exit.usage === undefined ? {} : { usage: exit.usage }
   if (!stopping && exit.failure.class !== "Stopped") {
     const decision = behaviour.policy({

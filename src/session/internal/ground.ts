@@ -5,20 +5,20 @@ import { Journal } from "../../journal/index.ts"
 import { Store } from "../../store/index.ts"
 import { Spans } from "../../telemetry/index.ts"
 import { Alarms } from "../Alarms.ts"
-import { Pools } from "../Pools.ts"
+import { Errands } from "../Errands.ts"
 import type { Registered, Registry } from "../Registry.ts"
 import { SessionSettings, type Settings } from "../Settings.ts"
 import { Shards } from "../Shards.ts"
 
 /** The services that a session needs besides those of its behaviour. */
-export type Services = Journal | Blobs | Store | Registry | Alarms | Shards | Pools | SessionSettings
+export type Services = Journal | Blobs | Store | Registry | Alarms | Shards | Errands | SessionSettings
 
 export interface Ground {
   readonly journal: Journal["Type"]
   readonly store: Store["Type"]
   readonly alarms: Alarms["Type"]
   readonly shards: Shards["Type"]
-  readonly pools: Pools["Type"]
+  readonly errands: Errands["Type"]
   readonly settings: Settings
   readonly clock: Clock.Clock
   /** Whether anybody traces. */
@@ -39,7 +39,7 @@ export const make: Effect.Effect<Ground, never, Services> = Effect.gen(function*
     store: yield* Store,
     alarms: yield* Alarms,
     shards: yield* Shards,
-    pools: yield* Pools,
+    errands: yield* Errands,
     settings: yield* SessionSettings,
     clock: yield* Effect.clock,
     traced: yield* Spans.enabled,

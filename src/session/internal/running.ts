@@ -4,7 +4,7 @@ import { type Blobs, Claim } from "../../blob/index.ts"
 import type { SessionKey, StepId } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
 import { Feed, type Live } from "../../feed/index.ts"
-import type { Behaviour } from "../Behaviour.ts"
+import type { Behaviour, StepOutput } from "../Behaviour.ts"
 import { poolOf } from "../Decide.ts"
 import type { OpenStep, SessionState } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
@@ -27,6 +27,9 @@ export interface Host {
   /** Live text has grown. */
   readonly changed: () => void
 }
+
+/** Stands for an outcome that was settled elsewhere. */
+const nothing: StepOutput = { output: null }
 
 export class Running {
   private readonly attempts = new Map<StepId, { readonly tool: boolean; readonly fiber: Fiber.RuntimeFiber<void> }>()
@@ -74,9 +77,15 @@ export class Running {
   private attempt(step: OpenStep): Effect.Effect<void, never, Blobs> {
     const { behaviour, clock, ended, key, slots, state, within } = this.host
     let startedAt = step.dueAt
+    let elsewhere: AttemptExit | null = null
     const perform = Effect.suspend(() => {
       startedAt = Math.max(clock.unsafeCurrentTimeMillis(), step.dueAt)
-      return within(behaviour.perform(step, state().behaviour, this.contextOf(step)))
+      const away = slots.of(step.step)?.elsewhere
+      if (away == null) return within(behaviour.perform(step, state().behaviour, this.contextOf(step)))
+      return Effect.map(within(away(step, this.contextOf(step))), (exit) => {
+        elsewhere = exit
+        return nothing
+      })
     })
     const restored = this.hasText(step) ? perform : Effect.zipRight(this.restoreLive(step), perform)
     // The first attempt has had its slot since before it was intended.
@@ -91,7 +100,7 @@ export class Running {
     })
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.exit(restore(waited)), (exit) =>
-        Effect.map(settle(key, step.kind, exit), (settled) => {
+        Effect.map(elsewhere === null ? settle(key, step.kind, exit) : Effect.succeed(elsewhere), (settled) => {
           slots.release(step.step)
           if (!this.closed) ended(step, startedAt, settled)
         })

@@ -1,0 +1,158 @@
+/**
+ * Steps that run on another runner than their session, because that one has what they need (a tag: `gpu`, `eu`). The
+ * session's actor journals what comes of them, as of all others.
+ *
+ * ```
+ * actor ── Reserve ──► a runner with the tag: its pool          (the step waits; nothing is journaled)
+ *       ── append StepIntended ── Begin ──► the tool runs there
+ *       ◄── Follow: live text, what is to be saved, the outcome (each look also says: I am still here)
+ * ```
+ */
+import { Entity, type EntityAddress, Sharding } from "@effect/cluster"
+import { Context, Effect, Layer, Runtime } from "effect"
+import type { Blobs } from "../blob/index.ts"
+import * as Errors from "../domain/Errors.ts"
+import type { Epoch, SessionKey } from "../domain/Id.ts"
+import { Metrics } from "../telemetry/index.ts"
+import { away } from "./internal/away.ts"
+import { ErrandHost, type Surroundings } from "./internal/errandHost.ts"
+import { ErrandEntity, ErrandLost, groupOf, parseId } from "./internal/errandProtocol.ts"
+import { type Gate, here } from "./internal/gate.ts"
+import { Peers } from "./Peers.ts"
+import { Pools } from "./Pools.ts"
+import { Registry } from "./Registry.ts"
+
+export { groupOf }
+
+/** How long nobody may ask after an errand before it is ended: as long as a runner may be silent. In milliseconds. */
+const silenceMs = 5_000
+
+export class Errands extends Context.Tag("perdure/Errands")<
+  Errands,
+  {
+    /** @internal Where a session asks for slots of a pool (`heavy`, or `heavy@gpu`: of a runner with the tag). */
+    readonly gate: (key: SessionKey, epoch: Epoch, agent: string, pool: string) => Gate
+  }
+>() {}
+
+const misrouted = ({ entityId, shardId }: EntityAddress.EntityAddress, sharding: Sharding.Sharding["Type"]) => {
+  const own = sharding.getShardId(entityId, ErrandEntity.getShardGroup(entityId))
+  const found = parseId(entityId)
+  return own.group === shardId.group && own.id === shardId.id ? found : null
+}
+
+/** Runs the errands of others. */
+const serve = (around: Surroundings, hosts: Set<ErrandHost>, pools: Pools["Type"], registry: Registry["Type"]) =>
+  Effect.gen(function* () {
+    const address = yield* Entity.CurrentAddress
+    const found = misrouted(address, yield* Sharding.Sharding)
+    if (found === null) {
+      const refuse = () => Effect.fail(new Errors.Misrouted({ reason: "its id does not belong to its shard" }))
+      return ErrandEntity.of({ Reserve: refuse, Begin: refuse, Follow: refuse, Drop: refuse })
+    }
+    const { key } = found
+    const gateOf = (pool: string) => here(pools.get(pool), key.namespace)
+    const host = new ErrandHost(key, { ...around, gateOf })
+    hosts.add(host)
+    yield* Effect.addFinalizer(() =>
+      Effect.ensuring(
+        host.close,
+        Effect.sync(() => hosts.delete(host))
+      )
+    )
+    return ErrandEntity.of({
+      Reserve: ({ payload: { agent, epoch, from, pool, ticket, waitMs } }) =>
+        Effect.gen(function* () {
+          yield* pools.require(agent, [pool])
+          return yield* host.reserve(ticket, epoch, pool, yield* registry.find(agent), from, waitMs)
+        }).pipe(
+          Effect.catchTags({
+            PoolUnknown: (error) => new ErrandLost({ reason: error.message }),
+            AgentUnknown: (error) => new ErrandLost({ reason: error.message })
+          })
+        ),
+      Begin: ({ payload: { attempt, epoch, ticket } }) =>
+        host.begin(ticket, epoch, { ...attempt, partial: attempt.partial }),
+      Follow: ({ payload: { epoch, saved, seen, ticket, waitMs } }) => host.follow(ticket, epoch, seen, saved, waitMs),
+      Drop: ({ payload: { epoch, ticket } }) => host.drop(ticket, epoch)
+    })
+  })
+
+/** @param tags what this runner has, and others may not */
+export const layer = (
+  tags: ReadonlyArray<string>
+): Layer.Layer<Errands, never, Sharding.Sharding | Pools | Peers | Registry | Blobs> =>
+  Layer.unwrapScoped(
+    Effect.gen(function* () {
+      const pools = yield* Pools
+      const peers = yield* Peers
+      const registry = yield* Registry
+      const clock = yield* Effect.clock
+      const runtime = yield* Effect.interruptible(Effect.runtime<Blobs>())
+      const client = yield* ErrandEntity.client
+      const own = new Set(tags)
+      const hosts = new Set<ErrandHost>()
+      const now = () => clock.unsafeCurrentTimeMillis()
+      let numbers = 0
+      const reports = new Map<string, (ms: number) => void>()
+      const reportOf = (pool: string) => {
+        const report = reports.get(pool) ?? Metrics.pool(pool).waited
+        reports.set(pool, report)
+        return report
+      }
+
+      const gate = (key: SessionKey, epoch: Epoch, agent: string, wanted: string): Gate => {
+        const at = wanted.indexOf("@")
+        const pool = at < 0 ? wanted : wanted.slice(0, at)
+        const tag = at < 0 ? null : wanted.slice(at + 1)
+        if (tag === null || own.has(tag)) return here(pools.get(pool), key.namespace)
+        return away(
+          {
+            client,
+            fork: Runtime.runFork(runtime),
+            self: peers.self,
+            serves: peers.serves,
+            number: () => ++numbers,
+            now,
+            waited: reportOf(wanted)
+          },
+          { key, epoch, agent, pool, tag }
+        )
+      }
+      const errands = Layer.succeed(Errands, { gate })
+      if (own.size === 0) return errands
+
+      const around: Surroundings = {
+        now,
+        gateOf: (pool) => here(pools.get(pool), ""),
+        fork: (registered, effect) =>
+          Runtime.runFork(Runtime.updateContext(runtime, Context.merge(registered.context)))(
+            effect as Effect.Effect<void>
+          )
+      }
+      const sweep = Effect.suspend(() => {
+        const past = now() - silenceMs
+        const isOver = (errand: { readonly from: string; readonly seenAt: number }) =>
+          errand.seenAt < past || !peers.isThere(errand.from)
+        return Effect.forEach([...hosts], (host) => host.sweep(isOver), { concurrency: "unbounded", discard: true })
+      })
+      yield* Effect.acquireRelease(
+        Effect.sync(() => peers.onChange(() => Runtime.runFork(runtime)(sweep))),
+        (forget) => Effect.sync(forget)
+      )
+      yield* Effect.sleep("500 millis").pipe(
+        Effect.zipRight(sweep),
+        Effect.forever,
+        Effect.interruptible,
+        Effect.forkScoped
+      )
+      return Layer.merge(
+        errands,
+        ErrandEntity.toLayer(serve(around, hosts, pools, registry), {
+          concurrency: "unbounded",
+          disableFatalDefects: true,
+          mailboxCapacity: "unbounded"
+        })
+      )
+    })
+  )
