@@ -131,7 +131,10 @@ export const Frugal = Agent.make("frugal", {
   silence: "5 seconds"
 })
 
-export const agents = [Busy, Frugal]
+/** Has all the time in the world: nothing but a runner that remembers it wakes a session of its. */
+export const Patient = Agent.make("patient", { toolkit: tools, silence: "10 seconds" })
+
+export const agents = [Busy, Frugal, Patient]
 
 /** What these agents are given. */
 export const given = { agents, model: ScriptedModel.make(obedient, { direct: true }), tools: handlers }

@@ -9,8 +9,8 @@ const all: ReadonlyArray<ToolName> = [
   ...(["book", "book", "slow", "break", "shell", "serve", "pay", "pay", "stages", "look", "look", "hang"] as const)
 ]
 
-const script = (chance: Chance): Script =>
-  Array.from({ length: chance.int(0, 3) }, () => Array.from({ length: chance.int(1, 3) }, () => chance.pick(all)))
+const script = (chance: Chance, from: ReadonlyArray<ToolName>): Script =>
+  Array.from({ length: chance.int(0, 3) }, () => Array.from({ length: chance.int(1, 3) }, () => chance.pick(from)))
 
 const said = (script: Script): string => JSON.stringify(script)
 
@@ -23,12 +23,14 @@ const send = (id: string, at: number, script: Script, whenBusy: Planned["whenBus
 })
 
 const session = (chance: Chance, id: string, agent: string): PlannedSession => {
+  // Whoever has no limit of time must not call what never ends.
+  const from = agent === "patient" ? all.filter((name) => name !== "hang") : all
   let at = chance.int(0, 2_000)
   const commands = Array.from({ length: chance.int(1, 4) }, (_, n): Planned => {
     at += chance.int(0, 4_000)
     if (n > 0 && chance.chance(0.2)) return { id: `c${n}`, at, kind: "Interrupt" }
     if (n > 0 && chance.chance(0.1)) return { id: `c${n}`, at, kind: "Cancel" }
-    return send(`c${n}`, at, script(chance), chance.pick(["enqueue", "enqueue", "interrupt", "reject"] as const))
+    return send(`c${n}`, at, script(chance, from), chance.pick(["enqueue", "enqueue", "interrupt", "reject"] as const))
   })
   return { id, agent, commands, readers: chance.int(0, 2) }
 }
@@ -36,7 +38,7 @@ const session = (chance: Chance, id: string, agent: string): PlannedSession => {
 /** A few sessions that do anything. */
 export const mixed: Workload = (chance) => ({
   sessions: Array.from({ length: chance.int(1, 4) }, (_, n) =>
-    session(chance, `s${n + 1}`, chance.chance(0.75) ? "busy" : "frugal")
+    session(chance, `s${n + 1}`, chance.pick(["busy", "busy", "busy", "frugal", "patient"]))
   )
 })
 

@@ -10,7 +10,7 @@ import { bugs } from "./bugs.ts"
 const most = 200
 
 describe("the simulator", () => {
-  for (const { breaks, name, wraps } of bugs) {
+  for (const { breaks, name, where, wraps } of bugs) {
     it.live(
       `finds that ${name} (${breaks.join(", ")})`,
       () =>
@@ -20,6 +20,7 @@ describe("the simulator", () => {
               ...given,
               repeatable: nature,
               workload: mixed,
+              ...where,
               wraps: wraps(),
               seed: `${name}/${n}`
             })

@@ -10,6 +10,7 @@ import type { Behaviour } from "../../../src/session/index.ts"
 import type { Group, Store, StoredRow } from "../../../src/store/index.ts"
 import type { Invariant } from "../../../src/testing/internal/sim/checks/index.ts"
 import type { Wraps } from "../../../src/testing/internal/sim/Fleet.ts"
+import type { Simulation } from "../../../src/testing/index.ts"
 
 type Service = Store["Type"]
 
@@ -19,7 +20,53 @@ export interface Bug {
   readonly breaks: ReadonlyArray<Invariant>
   /** Made anew for each run. */
   readonly wraps: () => Wraps
+  /** Where it is looked for, if not anywhere. */
+  readonly where?: Pick<Simulation.Options<never, never, never, never>, "runner" | "workload"> | undefined
+  /** What goes wrong in the n-th run, where that is not drawn. */
+  readonly faults?: ((n: number) => ReadonlyArray<Simulation.Fault>) | undefined
 }
+
+/** Each of three runners once. */
+const each = (one: (runner: number) => Simulation.Fault) => [1, 2, 3].map(one)
+
+const kills = (n: number) =>
+  each((runner) => {
+    const at = 2_000 + ((n * 397 + runner * 1_327) % 4_000)
+    return { _tag: "Kill", at, runner, downMs: 500, silently: false, moved: false }
+  })
+
+/** Runners that are stopped for longer than others wait, while many ask them. */
+const stops = (n: number) =>
+  each((runner) => ({ _tag: "Stop", at: runner * 3_000 + ((n * 397) % 2_000), runner, ms: 2_500 }))
+
+/** Many sessions that rest most of the time, and are asked now and then. */
+const sparse: Simulation.Workload = () => ({
+  sessions: Array.from({ length: 12 }, (_, n) => ({
+    id: `s${n + 1}`,
+    agent: "busy",
+    readers: 0,
+    commands: Array.from({ length: 3 }, (_, i) => ({
+      id: `c${i}`,
+      at: 1_500 + i * 3_000 + n * 237,
+      kind: "Send" as const,
+      text: "[]"
+    }))
+  }))
+})
+
+const impatient = { heartbeat: "300 millis", heartbeatExpiry: "1 second", refresh: "300 millis" } as const
+
+/** Clients that send and go: nobody wakes a session by asking for it. */
+const alone =
+  (agent: string, script: string): Simulation.Workload =>
+  () => ({
+    sessions: Array.from({ length: 4 }, (_, n) => ({
+      id: `s${n + 1}`,
+      agent,
+      readers: 0,
+      commands: [{ id: "c", at: 1_500 + n * 500, kind: "Send" as const, text: script }]
+    }))
+  })
 
 /** Does something before each call of a store. */
 const before = (store: Service, act: () => Effect.Effect<unknown, unknown>): Service =>
@@ -157,21 +204,42 @@ const behaving = (change: (behaviour: Behaviour) => Partial<Behaviour>) => (): W
 })
 
 export const bugs: ReadonlyArray<Bug> = [
-  { name: "an epoch is not looked at", breaks: ["I3"], wraps: ignoringEpochs },
+  {
+    name: "an epoch is not looked at",
+    breaks: ["I3"],
+    wraps: ignoringEpochs,
+    where: { runner: impatient, workload: sparse },
+    faults: stops
+  },
   { name: "command ids are not kept", breaks: ["I1"], wraps: forgettingCommands },
   { name: "a command is acknowledged before its commit", breaks: ["I1"], wraps: writingLate(false) },
   { name: "output reaches the feed before its commit", breaks: ["I6"], wraps: writingLate(true) },
-  { name: "a group is written in part", breaks: ["I4", "liveness"], wraps: tearing },
+  {
+    name: "live text is told twice",
+    breaks: ["I6"],
+    wraps: behaving(({ perform }) => ({
+      perform: (step, state, context) =>
+        perform(step, state, {
+          ...context,
+          emit: (channel, text) => Effect.zipRight(context.emit(channel, text), context.emit(channel, text))
+        })
+    }))
+  },
+  { name: "a group is written in part", breaks: ["I4", "I2"], wraps: tearing },
   { name: "a row of a group is lost", breaks: ["I4"], wraps: losingRows },
   {
     name: "timers are not loaded with their shard",
     breaks: ["liveness"],
-    wraps: () => ({ store: (store) => ({ ...store, timers: () => Effect.succeed([]) }) })
+    wraps: () => ({ store: (store) => ({ ...store, timers: () => Effect.succeed([]) }) }),
+    where: { workload: alone("busy", '[["hang"]]') },
+    faults: kills
   },
   {
     name: "unfinished sessions are not woken with their shard",
     breaks: ["liveness"],
-    wraps: () => ({ store: (store) => ({ ...store, unfinished: () => Effect.succeed([]) }) })
+    wraps: () => ({ store: (store) => ({ ...store, unfinished: () => Effect.succeed([]) }) }),
+    where: { workload: alone("patient", '[["slow"],["slow"]]') },
+    faults: kills
   },
   {
     name: "a step in doubt is run again",

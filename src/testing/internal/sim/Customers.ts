@@ -57,7 +57,8 @@ export class Customers {
     readonly database: Database,
     readonly plan: Plan,
     readonly runner: Partial<RunnerSettingsValues>,
-    readonly processes: ProcessSettings
+    readonly processes: ProcessSettings,
+    readonly wraps: Fleet.Wraps
   ) {
     this.#random = world.random.fork("customers")
     this.#known = plan.sessions.map((plan) => ({
@@ -139,7 +140,12 @@ export class Customers {
           ...this.runner
         })
       ),
-      Layer.provide(Layer.succeed(Store, this.database.connect(process)))
+      Layer.provide(
+        Layer.succeed(
+          Store,
+          this.database.connect(process, (store) => this.wraps.store?.(store, process.name) ?? store)
+        )
+      )
     )
   }
 

@@ -146,7 +146,15 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
     processes: climate.processes,
     wraps: options.wraps ?? {}
   })
-  const customers = new Customers(world, network, database, plan, options.runner ?? {}, climate.processes)
+  const customers = new Customers(
+    world,
+    network,
+    database,
+    plan,
+    options.runner ?? {},
+    climate.processes,
+    options.wraps ?? {}
+  )
 
   // --- What will happen ---
   for (let i = 0; i < options.runners; i++) fleet.add()

@@ -53,8 +53,11 @@ export interface Facts {
   readonly finished: Finished
   readonly events: ReadonlyArray<Happened>
   readonly sessions: ReadonlyMap<string, SessionFacts>
-  /** The highest epoch under which a process had taken a shard, before a place in the history; 0 for none. */
-  readonly epochHeld: (process: string, shard: string, before: number) => number
+  /**
+   * The highest epoch under which a process had taken a shard, before a place in the history; 0 for none. `null` for
+   * whatever process took it.
+   */
+  readonly epochHeld: (process: string | null, shard: string, before: number) => number
 }
 
 /** The step that an entry is about, where it is about one. */
@@ -84,10 +87,12 @@ export const make = (finished: Finished): Facts => {
   const acquired = new Map<string, Array<{ readonly index: number; readonly epoch: number }>>()
   events.forEach((event, index) => {
     if (event._tag === "Acquired") {
-      const name = `${event.process} ${event.shard}`
-      const all = acquired.get(name) ?? []
-      all.push({ index, epoch: event.epoch })
-      acquired.set(name, all)
+      for (const process of [event.process, null]) {
+        const name = `${process} ${event.shard}`
+        const all = acquired.get(name) ?? []
+        all.push({ index, epoch: event.epoch })
+        acquired.set(name, all)
+      }
     }
     if (event._tag !== "Appended" || event.written !== "written") return
     const ofSession = commits.get(event.session) ?? new Map<number, Commit>()
@@ -122,6 +127,12 @@ export const placed = <const Tag extends Happened["_tag"]>(
 ): ReadonlyArray<{ readonly index: number; readonly event: Of<Tag> }> =>
   facts.events.flatMap((event, index) => (event._tag === tag ? [{ index, event: event as Of<Tag> }] : []))
 
-/** Whether the process was no longer the one to do it: it held the shard under an older epoch than this commit's. */
-export const isZombie = (facts: Facts, process: string, commit: Commit, before: number): boolean =>
-  facts.epochHeld(process, commit.shard, before) < commit.epoch
+/**
+ * Whether a process was no longer the one to work for a session, at a place in the history: somebody had taken its shard
+ * under a newer epoch than it ever had. It cannot know, and what it does then is not the runtime's fault.
+ */
+export const isZombie = (facts: Facts, process: string, session: SessionFacts | undefined, at: number): boolean => {
+  const [commit] = session?.commits.values() ?? []
+  if (commit === undefined) return false
+  return facts.epochHeld(process, commit.shard, at) < facts.epochHeld(null, commit.shard, at)
+}

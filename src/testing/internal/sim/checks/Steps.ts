@@ -23,7 +23,7 @@ const shape = ({ entries, key }: SessionFacts): ReadonlyArray<Violation> => {
   })
 }
 
-/** Attempts begin after their intent, once, and not after the outcome (a runner that was taken over cannot know). */
+/** Attempts begin after their intent, once, and not after the outcome: but for runners that were taken over. */
 const begun: Check = (facts) => {
   const seen = new Map<string, string>()
   return placed(facts, "Began").flatMap(({ event, index }) => {
@@ -35,12 +35,13 @@ const begun: Check = (facts) => {
     const intended = intent === undefined ? undefined : session?.commits.get(intent.seq)
     if (intended === undefined || intended.index > index)
       found.push(i2(key, `${one} began before its intent was committed`))
+    if (isZombie(facts, process, session, index)) return found
     const before = seen.get(`${key} ${step} ${attempt}`)
     if (before !== undefined) found.push(i2(key, `${one} began twice: in ${before} and in ${process}`))
     seen.set(`${key} ${step} ${attempt}`, process)
     const outcome = session?.outcomes.get(step)?.[0]
     const ended = outcome === undefined ? undefined : session?.commits.get(outcome.seq)
-    if (ended !== undefined && ended.index < index && !isZombie(facts, process, ended, index)) {
+    if (ended !== undefined && ended.index < index) {
       found.push(i2(key, `${one} began in ${process} after its outcome was committed`))
     }
     return found
