@@ -6,7 +6,7 @@
  *   itself.
  */
 import { ClusterError, MachineId, Runner, RunnerStorage, type ShardId } from "@effect/cluster"
-import { Clock, Context, Duration, Effect, Layer, Queue, Ref, Schedule } from "effect"
+import { Clock, Context, Duration, Effect, Exit, Layer, Queue, Ref, Schedule } from "effect"
 import type { StoreUnavailable } from "../domain/Errors.ts"
 import type { Epoch, Shard } from "../domain/Id.ts"
 import { Alarms, Shards } from "../session/index.ts"
@@ -46,6 +46,9 @@ interface Info {
 
 const machines = 1024
 
+/** For how long a question that was not answered may still be granted: as long as the store lets a statement run. */
+const doubtMs = 60_000
+
 /** While shards that are ours to have are still another's: how soon to look again, and after a while. */
 const lookMs = 25
 const lookMsMax = 250
@@ -66,6 +69,9 @@ export const layer: Layer.Layer<
     const registered = yield* Ref.make<string | null>(null)
     const suspect = Effect.unsafeMakeLatch(false)
     const onDrain = new Set<() => void>()
+    /** Shards that were asked for without an answer, and when: they may be ours by the store, and nobody here knows it. */
+    const doubtful = new Map<Shard, number>()
+    const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
     let draining = false
     let paceMs = lookMs
     let confirmedAt: number | null = null
@@ -78,13 +84,26 @@ export const layer: Layer.Layer<
       if (gone.length > 0) alarms.drop(gone)
     }
 
+    /** Gives back what nobody here knows to have: others wait for it, and this runner may never ask for it again. */
+    const settleDoubts = (address: string) =>
+      Effect.gen(function* () {
+        if (doubtful.size === 0) return
+        const now = yield* Clock.currentTimeMillis
+        const ghosts = [...doubtful.keys()].filter((shard) => !epochs.has(shard))
+        if (ghosts.length > 0) yield* store.release(address, incarnation, ghosts)
+        for (const [shard, since] of doubtful) if (now - since > doubtMs) doubtful.delete(shard)
+      }).pipe(oneAtATime)
+
     // The heartbeat is due at its interval, and at once when the store has fenced a write of ours.
     yield* Effect.gen(function* () {
       yield* Effect.raceFirst(Effect.sleep(settings.heartbeat), suspect.await)
       suspect.unsafeClose()
       const address = yield* Ref.get(registered)
       if (address === null) return
-      if (yield* store.heartbeat(address, incarnation)) return yield* confirm
+      if (yield* store.heartbeat(address, incarnation)) {
+        yield* confirm
+        return yield* settleDoubts(address)
+      }
       if ((yield* Ref.get(registered)) === null) return
       yield* settings.onLost
     }).pipe(
@@ -132,9 +151,13 @@ export const layer: Layer.Layer<
       setRunnerHealth: (address, healthy) => persistence(store.setHealth(`${address.host}:${address.port}`, healthy)),
       acquire: (address, shardIds) => {
         const byName = new Map([...shardIds].map((shard) => [nameOf(shard), shard]))
+        const doubt = Effect.map(Clock.currentTimeMillis, (now) => {
+          for (const shard of byName.keys()) doubtful.set(shard, now)
+        })
         return store.acquire(`${address.host}:${address.port}`, incarnation, [...byName.keys()], expiryMs).pipe(
           Effect.map((leases) => {
             for (const { epoch, shard } of leases) epochs.set(shard, epoch)
+            for (const shard of byName.keys()) doubtful.delete(shard)
             // With nothing left to take the loop may end its sleep: it waits for a change then.
             paceMs =
               leases.length === byName.size
@@ -150,6 +173,9 @@ export const layer: Layer.Layer<
               paceMs = lookMsMax
             })
           ),
+          // The cluster gives up after a while, too.
+          Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : doubt)),
+          oneAtATime,
           persistence
         )
       },
@@ -157,9 +183,10 @@ export const layer: Layer.Layer<
         const byName = new Map([...shardIds].map((shard) => [nameOf(shard), shard]))
         return store.owned(`${address.host}:${address.port}`, incarnation, [...byName.keys()]).pipe(
           Effect.map((owned) => {
-            const still = new Set(owned)
+            // Without its epoch, which a fenced write forgets, a shard is of no use: it is let go, and taken anew.
+            const still = new Set(owned.filter((shard) => epochs.has(shard)))
             forget([...byName.keys()].filter((shard) => !still.has(shard)))
-            return owned.map((shard) => byName.get(shard)!)
+            return [...still].map((shard) => byName.get(shard)!)
           }),
           persistence
         )

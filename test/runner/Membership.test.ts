@@ -1,0 +1,60 @@
+/** Who owns which shard, when the store does not say what it did. Scenarios that the simulator found. */
+import { RunnerAddress, Runner, RunnerStorage, ShardId } from "@effect/cluster"
+import { expect, it } from "@effect/vitest"
+import { Context, Duration, Effect, Layer, TestClock } from "effect"
+import { StoreUnavailable } from "../../src/domain/Errors.ts"
+import type { Epoch, Shard } from "../../src/domain/Id.ts"
+import { Membership, RunnerSettings } from "../../src/runner/index.ts"
+import { Alarms, Shards } from "../../src/session/index.ts"
+import { Store } from "../../src/store/index.ts"
+import { SimStore } from "../../src/testing/internal/sim/SimStore.ts"
+
+const shards = [1, 2, 3].map((id) => ShardId.make("default", id))
+const addressOf = (n: number) => RunnerAddress.make(`10.0.0.${n}`, 1)
+
+const runner = Effect.fnUntraced(function* (store: Store["Type"], n: number) {
+  const context = yield* Layer.build(
+    Membership.layer.pipe(
+      Layer.provide([Alarms.layer, Layer.succeed(Store, store)]),
+      Layer.provide(RunnerSettings.layer({ heartbeat: "500 millis", onLost: Effect.dieMessage("it is lost") }))
+    )
+  )
+  const storage = Context.get(context, RunnerStorage.RunnerStorage)
+  const address = addressOf(n)
+  yield* storage.register(Runner.make({ address, groups: ["default"], weight: 1 }), true)
+  return { address, storage, shards: Context.get(context, Shards) }
+})
+
+const lost = new StoreUnavailable({ operation: "acquire", reason: "the connection was lost" })
+
+it.scoped("shards that a runner was given without learning it are given back, for others to take", () =>
+  Effect.gen(function* () {
+    const data = new SimStore(() => 0)
+    const port = data.connect("one")
+    let calls = 0
+    // The first answer is lost, after its commit.
+    const acquire: Store["Type"]["acquire"] = (...args) =>
+      Effect.flatMap(port.acquire(...args), (leases) => (++calls === 1 ? lost : Effect.succeed(leases)))
+    const one = yield* runner({ ...port, acquire }, 1)
+    const two = yield* runner(data.connect("two"), 2)
+    yield* Effect.flip(one.storage.acquire(one.address, shards))
+    expect(yield* two.storage.acquire(two.address, shards)).toEqual([])
+    // One shard is its own to have: it asks for that one again.
+    expect((yield* one.storage.acquire(one.address, [shards[0]!])).length).toBe(1)
+    yield* TestClock.adjust(Duration.millis(500))
+    expect((yield* two.storage.acquire(two.address, shards)).map(String).toSorted()).toEqual(["default:2", "default:3"])
+    expect(yield* one.storage.refresh(one.address, [shards[0]!])).toEqual([shards[0]])
+  })
+)
+
+it.scoped("a shard whose epoch was forgotten is not kept, so that it is taken anew", () =>
+  Effect.gen(function* () {
+    const one = yield* runner(new SimStore(() => 0).connect("one"), 1)
+    yield* one.storage.acquire(one.address, shards)
+    expect(yield* one.storage.refresh(one.address, shards)).toEqual(shards)
+    one.shards.fenced("default:2" as Shard, 1 as Epoch)
+    expect(yield* one.storage.refresh(one.address, shards)).toEqual([shards[0], shards[2]])
+    expect((yield* one.storage.acquire(one.address, [shards[1]!])).length).toBe(1)
+    expect(one.shards.epoch("default:2" as Shard)).toBe(2)
+  })
+)
