@@ -1,6 +1,6 @@
 /** A connection whose bytes travel as records. It ends as the socket below it does, or at the first false record. */
 import { Duplex } from "node:stream"
-import { opener, sealer } from "./records.ts"
+import { opener, recordBytes, sealer } from "./records.ts"
 
 type Done = (error?: Error | null) => void
 
@@ -43,9 +43,23 @@ export class SealedDuplex extends Duplex {
     this.#socket.write(this.#seal(chunk), done)
   }
 
-  /** What has gathered while the last was written goes together. */
+  /** What has gathered while the last was written: small messages share a record, large ones are sealed each by itself. */
   override _writev(chunks: ReadonlyArray<{ readonly chunk: Buffer }>, done: Done): void {
-    this.#socket.write(this.#seal(Buffer.concat(chunks.map(({ chunk }) => chunk))), done)
+    const sealed: Array<Buffer> = []
+    let together: Array<Buffer> = []
+    let bytes = 0
+    const seal = () => {
+      if (bytes > 0) sealed.push(this.#seal(together.length === 1 ? together[0]! : Buffer.concat(together)))
+      together = []
+      bytes = 0
+    }
+    for (const { chunk } of chunks) {
+      if (bytes + chunk.length > recordBytes) seal()
+      together.push(chunk)
+      bytes += chunk.length
+    }
+    seal()
+    this.#socket.write(Buffer.concat(sealed), done)
   }
 
   override _final(done: Done): void {
