@@ -28,7 +28,7 @@ import { shrink } from "./internal/sim/shrink.ts"
 import { type Run, simulate } from "./internal/sim/simulate.ts"
 import { line } from "./internal/sim/trace.ts"
 import { usual, type Workload } from "./internal/sim/Workload.ts"
-import type { StoreCall } from "./internal/sim/Database.ts"
+import type { Fate, StoreCall } from "./internal/sim/Database.ts"
 
 export type { Violation } from "./internal/sim/checks/index.ts"
 export type { Fault } from "./internal/sim/Faults.ts"
@@ -55,7 +55,7 @@ export interface Options<Agents extends ReadonlyArray<Agent.Any>, M, T, E> {
   /** @internal Planted bugs. */
   readonly wraps?: Wraps | (() => Wraps) | undefined
   /** @internal Asked at each call of the store: whether its process dies before or after its commit. */
-  readonly crash?: ((call: StoreCall) => "before" | "after" | null) | undefined
+  readonly crash?: ((call: StoreCall) => Fate | null) | undefined
   /** What each tool really allows, whatever it is declared as: for tests of the runtime itself. */
   readonly repeatable?: Readonly<Record<string, Repeatable>> | undefined
   /** Texts that must never be found in what was stored or told (I12). */

@@ -28,6 +28,15 @@ export interface StoreWeather {
   readonly failsAfter: number
 }
 
+/**
+ * What becomes of one call: its process dies `before` or `after` its commit; its answer is `lost`; it fails, and is
+ * committed `late`, when its process has been told so.
+ */
+export type Fate = "before" | "after" | "lost" | "late"
+
+/** How long after its failure a late call is committed, in milliseconds. */
+const lateMs = 50
+
 /** What a crash at a call of the store is told by. */
 export interface StoreCall {
   /** Counted from 1, over all processes. */
@@ -53,8 +62,8 @@ export class Database {
   /** More trouble than the weather has by itself. */
   failing = 0
   calls = 0
-  /** Asked at each call: whether its process is to die before or after its commit. */
-  crash: ((call: StoreCall) => "before" | "after" | null) | null = null
+  /** Asked at each call: what is to become of it, and of its process. */
+  crash: ((call: StoreCall) => Fate | null) | null = null
   readonly #random: Prng
   #waiting: Array<() => void> = []
   readonly #cut = new Set<string>()
@@ -167,6 +176,11 @@ export class Database {
         if (this.#random.chance(this.weather.failsBefore + this.failing)) {
           note("fails before its commit")
           return void world.after(this.#delay(), () => fail("the connection was lost"))
+        }
+        if (crash === "lost" || crash === "late") {
+          note(crash === "lost" ? "its answer is lost" : "it fails, and is committed late")
+          world.after(crash === "late" ? lateMs : 0, () => void commit())
+          return void world.after(0, () => fail("the connection was lost"))
         }
         if (this.#random.chance(this.weather.failsAfter + this.failing)) {
           // The answer that the connection is lost may come before the commit: the statement was on its way.

@@ -8,7 +8,7 @@ import type { RunnerSettingsValues } from "../../../runner/index.ts"
 import type { Behaviour, Settings as SessionSettingsValues } from "../../../session/index.ts"
 import { type Stray, within } from "./ambient.ts"
 import { Customers } from "./Customers.ts"
-import { Database, type StoreCall } from "./Database.ts"
+import { Database, type Fate, type StoreCall } from "./Database.ts"
 import { draw, type Fault, inject } from "./Faults.ts"
 import { Fleet, type Wraps } from "./Fleet.ts"
 import type { Final, Finished } from "./History.ts"
@@ -35,7 +35,7 @@ export interface Options {
   readonly runner?: Partial<RunnerSettingsValues> | undefined
   readonly wraps?: Wraps | undefined
   /** Asked at each call of the store: whether its process dies before or after its commit. */
-  readonly crash?: ((call: StoreCall) => "before" | "after" | null) | undefined
+  readonly crash?: ((call: StoreCall) => Fate | null) | undefined
   /** Without any trouble that is drawn: nothing is late or fails but what is asked for. */
   readonly fair?: boolean | undefined
   readonly canaries?: ReadonlyArray<string> | undefined

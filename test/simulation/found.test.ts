@@ -1,0 +1,42 @@
+/** What the simulator has found, as scenarios: each failed once, for the reason that it names. */
+import { assert, describe, it } from "@effect/vitest"
+import { Effect } from "effect"
+import { Simulation } from "../../src/testing/index.ts"
+import { given, nature } from "./agents.ts"
+
+const quiet = { ...given, repeatable: nature, fair: true, faults: [] }
+
+describe("found by the simulator", () => {
+  it.effect(
+    "a lease whose answer was lost, and that nobody knows of, does not keep its shard from everybody for ever",
+    () =>
+      Effect.gen(function* () {
+        // runner-1 alone asks for all shards, is told that it failed, and owns them by the store. Then others come, to whom
+        // they are assigned: they wait for runner-1, which has no reason to give back what it does not know to have.
+        let asked = false
+        const report = yield* Simulation.run({
+          ...quiet,
+          seed: "ghosts",
+          runners: 1,
+          workload: () => ({
+            sessions: ["a", "b", "c", "d", "e", "f"].map((id) => ({
+              id,
+              agent: "busy",
+              commands: [{ id: "m", at: 4_000, kind: "Send", text: '[["book"]]' }]
+            }))
+          }),
+          faults: [
+            { _tag: "Grow", at: 20 },
+            { _tag: "Grow", at: 20 }
+          ],
+          crash: ({ operation, process }) => {
+            if (asked || operation !== "acquire" || process.name !== "runner-1.1") return null
+            asked = true
+            return "late"
+          }
+        })
+        assert.isTrue(asked)
+        assert.deepStrictEqual(report.violations, [])
+      })
+  )
+})
