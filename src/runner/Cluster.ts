@@ -15,13 +15,13 @@ import {
 } from "@effect/cluster"
 import { Socket, SocketServer } from "@effect/platform"
 import { RpcClient, RpcSerialization } from "@effect/rpc"
-import { Effect, Layer, Option } from "effect"
+import { Duration, Effect, Layer, Option } from "effect"
 import type { StoreUnavailable } from "../domain/Errors.ts"
 import type { Store } from "../store/index.ts"
 import { Errands } from "../session/index.ts"
 import * as Agreement from "./Agreement.ts"
 import { Capacity } from "./Capacity.ts"
-import { type Pace, paced } from "./Pace.ts"
+import { type Pace, paced, pollMs } from "./Pace.ts"
 import { RunnerSettings, type Settings } from "./Settings.ts"
 import * as Traffic from "./Traffic.ts"
 import type { Wire } from "./Wire.ts"
@@ -56,7 +56,10 @@ const configOf = (
     refreshAssignmentsInterval: settings.refresh,
     sendRetryInterval: "20 millis",
     // How often the ids of answered requests are forgotten: there is nothing to read.
-    entityMessagePollInterval: "10 seconds",
+    entityMessagePollInterval: pollMs,
+    // How often it asks which shards are still its own: how soon sessions that were given up are taken up again. Also
+    // how long a look for shards may take: it must not be as long as a pause (`Pace`).
+    shardLockRefreshInterval: Math.min(9_000, Math.max(1_500, Duration.toMillis(settings.heartbeatExpiry) * 0.4)),
     // A session that leaves answers its long polls at once; commands in flight are asked again elsewhere.
     entityTerminationTimeout: "200 millis",
     entityMailboxCapacity: "unbounded"

@@ -3,21 +3,27 @@
  *
  * - I3: acquiring a shard bumps its epoch. Safety is the epoch's alone; all else here is liveness.
  * - A runner is alive while its presence is held and its heartbeat is fresh; one that others have declared dead ends
- *   itself.
+ *   itself, and one that cannot know gives its sessions up.
+ * - A runner that leaves stays a member until its shards are gone: what its tools came to is still written.
  */
 import { ClusterError, MachineId, Runner, RunnerStorage, type ShardId } from "@effect/cluster"
-import { Clock, Context, Duration, Effect, Exit, Layer, Queue, Ref, Schedule } from "effect"
-import type { StoreUnavailable } from "../domain/Errors.ts"
+import { Clock, Context, Duration, Effect, Exit, Layer, Queue, Ref } from "effect"
+import { StoreUnavailable } from "../domain/Errors.ts"
 import type { Epoch, Shard } from "../domain/Id.ts"
 import { Alarms, Shards } from "../session/index.ts"
 import { Store } from "../store/index.ts"
 import { Pace } from "./Pace.ts"
+import * as Heartbeat from "./internal/heartbeat.ts"
+import { together } from "./internal/together.ts"
 import { RunnerSettings } from "./Settings.ts"
 
 /** Shards as they come to this runner. */
 export class Acquired extends Context.Tag("perdure/Acquired")<Acquired, Queue.Dequeue<ReadonlyArray<Shard>>>() {}
 
-/** Begins the runner's leaving: long polls answer, no step begins. */
+/**
+ * Leaves the cluster: long polls answer, no step begins, and the shards go to the others, each as soon as its sessions are
+ * at rest. Returns when the last is gone; at once where there are no others.
+ */
 export class Leaving extends Context.Tag("perdure/Leaving")<Leaving, Effect.Effect<void>>() {}
 
 /** How this runner stands with the others. */
@@ -34,6 +40,15 @@ export class Standing extends Context.Tag("perdure/Standing")<
 >() {}
 
 const nameOf = (shard: ShardId.ShardId): Shard => `${shard.group}:${shard.id}` as Shard
+
+const subscribe = (callbacks: Set<() => void>) => (callback: () => void) => {
+  callbacks.add(callback)
+  return () => callbacks.delete(callback)
+}
+
+/** How long the store may take to say which shards are ours, until that is taken for no answer. The cluster waits longer. */
+const patienceMs = 700
+const silence = new StoreUnavailable({ operation: "owned", reason: `no answer within ${patienceMs} ms` })
 
 const persistence = <A, R>(effect: Effect.Effect<A, StoreUnavailable, R>) =>
   Effect.mapError(effect, (cause) => new ClusterError.PersistenceError({ cause }))
@@ -67,21 +82,19 @@ export const layer: Layer.Layer<
     const epochs = new Map<Shard, Epoch>()
     const acquired = yield* Queue.unbounded<ReadonlyArray<Shard>>()
     const registered = yield* Ref.make<string | null>(null)
-    const suspect = Effect.unsafeMakeLatch(false)
     const onDrain = new Set<() => void>()
     /** Shards that were asked for without an answer, and when: they may be ours by the store, and nobody here knows it. */
     const doubtful = new Map<Shard, number>()
     const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
+    const onLost = new Set<() => void>()
+    const empty = Effect.unsafeMakeLatch(true)
     let draining = false
     let paceMs = lookMs
-    let confirmedAt: number | null = null
-    const confirm = Effect.map(Clock.currentTimeMillis, (now) => {
-      confirmedAt = now
-    })
 
     const forget = (shards: Iterable<Shard>) => {
       const gone = [...shards].filter((shard) => epochs.delete(shard))
       if (gone.length > 0) alarms.drop(gone)
+      if (epochs.size === 0) empty.unsafeOpen()
     }
 
     /** Gives back what nobody here knows to have: others wait for it, and this runner may never ask for it again. */
@@ -94,24 +107,28 @@ export const layer: Layer.Layer<
         for (const [shard, since] of doubtful) if (now - since > doubtMs) doubtful.delete(shard)
       }).pipe(oneAtATime)
 
-    // The heartbeat is due at its interval, and at once when the store has fenced a write of ours.
-    yield* Effect.gen(function* () {
-      yield* Effect.raceFirst(Effect.sleep(settings.heartbeat), suspect.await)
-      suspect.unsafeClose()
-      const address = yield* Ref.get(registered)
-      if (address === null) return
-      if (yield* store.heartbeat(address, incarnation)) {
-        yield* confirm
-        return yield* settleDoubts(address)
-      }
-      if ((yield* Ref.get(registered)) === null) return
-      yield* settings.onLost
-    }).pipe(
-      // A store that does not answer is no verdict: the next heartbeat that gets through brings one.
-      Effect.catchAll((error) => Effect.logWarning(error.message)),
-      Effect.repeat(Schedule.forever),
-      Effect.forkScoped
+    const beat = Effect.flatMap(Ref.get(registered), (address) =>
+      address === null
+        ? Effect.succeed(null)
+        : Effect.flatMap(store.heartbeat(address, incarnation), (alive) =>
+            // It may have left while it asked.
+            alive
+              ? Effect.as(Effect.forkDaemon(Effect.ignore(settleDoubts(address))), true)
+              : Effect.map(Ref.get(registered), (still) => (still === null ? null : false))
+          )
     )
+    const giveUp = () => {
+      forget([...epochs.keys()])
+      for (const stop of [...onLost]) stop()
+    }
+    const { heartbeat, heartbeatExpiry } = settings
+    const pulse = yield* Heartbeat.make({
+      heartbeat,
+      heartbeatExpiry,
+      beat,
+      onDead: settings.onLost,
+      onGivenUp: giveUp
+    })
 
     const pickMachine = Effect.map(store.runners(expiryMs), (runners) => {
       const taken = new Set(runners.map((runner) => (JSON.parse(runner.info) as Info).machine))
@@ -121,6 +138,15 @@ export const layer: Layer.Layer<
       }
       return 0
     })
+
+    /** The cluster frees shards one by one, hundreds at once. */
+    const release = together((items: ReadonlyArray<{ readonly address: string; readonly shard: Shard }>) =>
+      store.release(
+        items[0]!.address,
+        incarnation,
+        items.map(({ shard }) => shard)
+      )
+    )
 
     const storage = RunnerStorage.RunnerStorage.of({
       register: (runner, healthy) =>
@@ -134,7 +160,7 @@ export const layer: Layer.Layer<
           const info: Info = { runner: Runner.Runner.encodeSync(runner), machine }
           yield* store.register({ address, incarnation, info: JSON.stringify(info), healthy })
           yield* Ref.set(registered, address)
-          yield* confirm
+          yield* pulse.confirm
           return MachineId.make(machine)
         }).pipe(persistence),
       unregister: (address) =>
@@ -145,10 +171,14 @@ export const layer: Layer.Layer<
       getRunners: Effect.map(store.runners(expiryMs), (runners) =>
         runners.map(
           (row) =>
-            [Runner.Runner.decodeSync((JSON.parse(row.info) as Info).runner), row.healthy] as [Runner.Runner, boolean]
+            [
+              Runner.Runner.decodeSync((JSON.parse(row.info) as Info).runner),
+              row.healthy && !(draining && row.incarnation === incarnation)
+            ] as [Runner.Runner, boolean]
         )
       ).pipe(persistence),
-      setRunnerHealth: (address, healthy) => persistence(store.setHealth(`${address.host}:${address.port}`, healthy)),
+      // Who is there is our own business; a runner that is not "healthy" is one that leaves.
+      setRunnerHealth: () => Effect.void,
       acquire: (address, shardIds) => {
         const byName = new Map([...shardIds].map((shard) => [nameOf(shard), shard]))
         const doubt = Effect.map(Clock.currentTimeMillis, (now) => {
@@ -158,6 +188,7 @@ export const layer: Layer.Layer<
           Effect.map((leases) => {
             for (const { epoch, shard } of leases) epochs.set(shard, epoch)
             for (const shard of byName.keys()) doubtful.delete(shard)
+            if (epochs.size > 0) empty.unsafeClose()
             // With nothing left to take the loop may end its sleep: it waits for a change then.
             paceMs =
               leases.length === byName.size
@@ -181,19 +212,25 @@ export const layer: Layer.Layer<
       },
       refresh: (address, shardIds) => {
         const byName = new Map([...shardIds].map((shard) => [nameOf(shard), shard]))
+        const mine = () => [...byName.keys()].filter((shard) => epochs.has(shard))
         return store.owned(`${address.host}:${address.port}`, incarnation, [...byName.keys()]).pipe(
+          Effect.disconnect,
+          Effect.timeoutFail({ duration: patienceMs, onTimeout: () => silence }),
           Effect.map((owned) => {
             // Without its epoch, which a fenced write forgets, a shard is of no use: it is let go, and taken anew.
             const still = new Set(owned.filter((shard) => epochs.has(shard)))
             forget([...byName.keys()].filter((shard) => !still.has(shard)))
-            return [...still].map((shard) => byName.get(shard)!)
           }),
+          // Until the sessions are given up, a store that does not answer takes none away.
+          Effect.catchAll((error) => (pulse.isLost() ? Effect.fail(error) : Effect.void)),
+          // What was given up is not ours, though the store may say so: it has to be acquired anew.
+          Effect.map(() => mine().map((shard) => byName.get(shard)!)),
           persistence
         )
       },
       release: (address, shardId) =>
         Effect.sync(() => forget([nameOf(shardId)])).pipe(
-          Effect.zipRight(store.release(`${address.host}:${address.port}`, incarnation, [nameOf(shardId)])),
+          Effect.zipRight(release({ address: `${address.host}:${address.port}`, shard: nameOf(shardId) })),
           persistence
         ),
       releaseAll: (address) =>
@@ -207,20 +244,25 @@ export const layer: Layer.Layer<
       epoch: (shard) => epochs.get(shard) ?? null,
       fenced: (shard, epoch) => {
         if (epochs.get(shard) === epoch) forget([shard])
-        suspect.unsafeOpen()
+        pulse.suspect()
       },
       draining: () => draining,
-      onDrain: (callback) => {
-        onDrain.add(callback)
-        return () => onDrain.delete(callback)
-      }
+      onDrain: subscribe(onDrain),
+      onLost: subscribe(onLost)
     }
 
-    const leave = Effect.sync(() => {
+    const leave = Effect.gen(function* () {
       draining = true
       for (const callback of onDrain) callback()
       onDrain.clear()
-    })
+      const address = yield* Ref.get(registered)
+      if (address === null) return
+      const others = yield* store.runners(expiryMs)
+      if (!others.some((row) => row.healthy && row.incarnation !== incarnation)) return
+      // All see at their next look that this one takes no shards, itself included: it hands over what it has.
+      yield* store.setHealth(address, false)
+      yield* empty.await
+    }).pipe(Effect.catchAll((error) => Effect.logWarning(error.message)))
 
     return Context.make(RunnerStorage.RunnerStorage, storage).pipe(
       Context.add(Shards, shards),
@@ -229,7 +271,7 @@ export const layer: Layer.Layer<
       Context.add(Pace, () => paceMs),
       Context.add(Standing, {
         registered: Effect.map(Ref.get(registered), (address) => address !== null),
-        confirmedAt: () => confirmedAt,
+        confirmedAt: pulse.heardAt,
         shards: () => epochs.size
       })
     )

@@ -13,17 +13,21 @@ export class Pace extends Context.Tag("perdure/Pace")<Pace, () => number>() {}
 
 const loop = "Shard acquisition loop"
 
-/** Of the loop's own pause. Its timeouts sleep by the same clock, for other times. */
-const pauseMs = 1000
+/** The cluster's `entityMessagePollInterval`: also how long the loop pauses after a failure. */
+export const pollMs = 10_000
+
+/** Its pauses. Its timeouts sleep by the same clock, for other times. */
+const pausesMs: ReadonlyArray<number> = [1000, pollMs]
 
 /** The clock of the surroundings for all but that loop. */
 const clockOf = (clock: Clock.Clock, pace: () => number): Clock.Clock => {
   const sleep: Clock.Clock["sleep"] = (duration) =>
     Effect.withFiberRuntime((fiber) => {
-      if (Duration.toMillis(duration) !== pauseMs) return clock.sleep(duration)
+      const millis = Duration.toMillis(duration)
+      if (!pausesMs.includes(millis)) return clock.sleep(duration)
       const name = HashMap.get(fiber.getFiberRef(FiberRef.currentLogAnnotations), "fiber")
       const isLoop = name._tag === "Some" && name.value === loop
-      return clock.sleep(isLoop ? Duration.millis(Math.min(pauseMs, pace())) : duration)
+      return clock.sleep(isLoop ? Duration.millis(Math.min(millis, pace())) : duration)
     })
   return Object.assign(Object.create(clock) as Clock.Clock, { sleep })
 }

@@ -3,7 +3,7 @@
  */
 import { Duration, Effect, Layer, Queue, Schedule } from "effect"
 import { SessionKey, type Shard } from "../domain/Id.ts"
-import { Alarms, Protocol } from "../session/index.ts"
+import { Alarms, Protocol, SessionSettings } from "../session/index.ts"
 import { Store } from "../store/index.ts"
 import { Acquired, Leaving } from "./Membership.ts"
 import type { Sharding } from "@effect/cluster"
@@ -11,47 +11,57 @@ import type { Sharding } from "@effect/cluster"
 /** How many sessions wake at once: the store serves them all, and a thousand must not starve a client's request. */
 const concurrency = 64
 
-export const layer: Layer.Layer<never, never, Acquired | Leaving | Alarms | Store | Sharding.Sharding> =
-  Layer.scopedDiscard(
-    Effect.gen(function* () {
-      const store = yield* Store
-      const alarms = yield* Alarms
-      const acquired = yield* Acquired
-      const client = yield* Protocol.SessionEntity.client
+/** What a runner that leaves has beyond its tools' time: to see that it leaves, and to hand over. */
+const settlingTime = Duration.millis(350)
 
-      const wake = (key: SessionKey) =>
-        client(String(key))
-          .Wake()
-          .pipe(
-            Effect.retry({
-              while: (error) => error._tag === "StoreUnavailable" || error._tag === "MailboxFull",
-              schedule: Schedule.exponential("100 millis").pipe(Schedule.union(Schedule.spaced("5 seconds")))
-            }),
-            // Fenced: another runner has it and wakes it. Unknown agent, parked: told to whoever asks for the session.
-            Effect.catchAllCause((cause) => Effect.logDebug(`session ${key} was not woken`, cause))
-          )
+export const layer: Layer.Layer<
+  never,
+  never,
+  Acquired | Leaving | Alarms | Store | SessionSettings | Sharding.Sharding
+> = Layer.scopedDiscard(
+  Effect.gen(function* () {
+    const store = yield* Store
+    const alarms = yield* Alarms
+    const acquired = yield* Acquired
+    const client = yield* Protocol.SessionEntity.client
 
-      const recover = (shards: ReadonlyArray<Shard>) =>
-        Effect.gen(function* () {
-          for (const { due, namespace, session, shard, timer } of yield* store.timers(shards)) {
-            const key = SessionKey.make({ namespace, session })
-            alarms.set(key, shard, timer, due)
-          }
-          const unfinished = yield* store.unfinished(shards)
-          yield* Effect.forEach(unfinished, (one) => wake(SessionKey.make(one)), { concurrency, discard: true })
-        }).pipe(
-          Effect.tapError((error) => Effect.logWarning(error.message)),
-          Effect.retry(Schedule.spaced(Duration.seconds(1))),
-          Effect.ignore
+    const wake = (key: SessionKey) =>
+      client(String(key))
+        .Wake()
+        .pipe(
+          Effect.retry({
+            while: (error) => error._tag === "StoreUnavailable" || error._tag === "MailboxFull",
+            schedule: Schedule.exponential("100 millis").pipe(Schedule.union(Schedule.spaced("5 seconds")))
+          }),
+          // Fenced: another runner has it and wakes it. Unknown agent, parked: told to whoever asks for the session.
+          Effect.catchAllCause((cause) => Effect.logDebug(`session ${key} was not woken`, cause))
         )
 
-      yield* alarms.run(wake)
-      yield* Queue.take(acquired).pipe(
-        Effect.flatMap((shards) => Effect.forkDaemon(recover(shards))),
-        Effect.forever,
-        Effect.forkScoped
+    const recover = (shards: ReadonlyArray<Shard>) =>
+      Effect.gen(function* () {
+        for (const { due, namespace, session, shard, timer } of yield* store.timers(shards)) {
+          const key = SessionKey.make({ namespace, session })
+          alarms.set(key, shard, timer, due)
+        }
+        const unfinished = yield* store.unfinished(shards)
+        yield* Effect.forEach(unfinished, (one) => wake(SessionKey.make(one)), { concurrency, discard: true })
+      }).pipe(
+        Effect.tapError((error) => Effect.logWarning(error.message)),
+        Effect.retry(Schedule.spaced(Duration.seconds(1))),
+        Effect.ignore
       )
-      // Built after the cluster, so that it is left first: polls are answered while the sessions are still there.
-      yield* Effect.addFinalizer(() => Effect.flatten(Leaving))
-    })
-  )
+
+    yield* alarms.run(wake)
+    yield* Queue.take(acquired).pipe(
+      Effect.flatMap((shards) => Effect.forkDaemon(recover(shards))),
+      Effect.forever,
+      Effect.forkScoped
+    )
+    // Built after the cluster, so that it is left first: polls are answered while the sessions are still there.
+    const leave = yield* Leaving
+    const { drain } = yield* SessionSettings
+    yield* Effect.addFinalizer(() =>
+      leave.pipe(Effect.interruptible, Effect.timeoutOption(Duration.sum(drain, settlingTime)))
+    )
+  })
+)

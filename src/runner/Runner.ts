@@ -118,7 +118,8 @@ export const layerEmbedded = <const Agents extends ReadonlyArray<Agent.Any>>(
   Door.layer(options.directory ?? Sqlite.defaults.directory).pipe(
     Layer.provideMerge(layerWith(behavioursOf(options.agents), Cluster.layerEmbedded, options.sessions)),
     Layer.provide(Capacity.layerConfig(options)),
-    Layer.provide(RunnerSettings.layer()),
+    // There is nobody who could take its sessions: it gives none up.
+    Layer.provide(RunnerSettings.layer({ heartbeatExpiry: "36500 days" })),
     Layer.provideMerge(Sqlite.layer(options.directory === undefined ? {} : { directory: options.directory })),
     Layer.provide(Otlp.layerFromEnv)
   ) as never

@@ -12,7 +12,7 @@
  */
 import { Deferred, Effect, Fiber, Runtime, type Scope } from "effect"
 import type { Command, Entry, SessionCreated } from "../domain/Entry.ts"
-import { SessionParked } from "../domain/Errors.ts"
+import { Fenced, SessionParked } from "../domain/Errors.ts"
 import type { CommandId, Epoch, SessionKey, Shard, TimerId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import { Live } from "../feed/index.ts"
@@ -249,7 +249,7 @@ export const make = (
       }
       if (failure !== null) return Effect.fail(failure)
       // What is intended here begins, though the session may be told to leave while it is appended.
-      const mayBegin = !leaving
+      const mayBegin = !leaving && !shards.draining()
       if (mayBegin) draft.conclude((step) => running.has(step))
       const { entries } = draft
       if (entries.length === 0) {
@@ -304,13 +304,20 @@ export const make = (
       working = runFork(guarded, { immediate: false })
     }
 
+    // What runs stops at once: another runner may be at the same.
+    const forgetLost = shards.onLost(() => {
+      if (failure === null) runFork(fail(new Fenced(key)))
+    })
+
     yield* Effect.addFinalizer(() =>
       Effect.gen(function* () {
         leaving = true
         slots.leave()
+        forgetLost()
         if (failure === null && (pending.length > 0 || running.hasTools())) {
           quiet = yield* Deferred.make<void>()
-          yield* Deferred.await(quiet).pipe(Effect.timeoutOption(settings.drain), Effect.interruptible)
+          const limit = shards.draining() ? settings.drain : settings.handover
+          yield* Deferred.await(quiet).pipe(Effect.timeoutOption(limit), Effect.interruptible)
         }
         closed = true
         waiters.wake()

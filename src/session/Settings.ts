@@ -10,8 +10,10 @@ export interface Settings {
   readonly idle: Duration.DurationInput
   /** A snapshot is due after this many entries, and when they weigh a quarter of the last snapshot. */
   readonly snapshotEntries: number
-  /** How long running tools may go on when the session leaves its runner, before they are interrupted. */
+  /** How long running tools may go on when the runner leaves, before they are interrupted. */
   readonly drain: Duration.DurationInput
+  /** The same when the session moves to another runner, and its own stays: its shard is nobody's meanwhile. */
+  readonly handover: Duration.DurationInput
   /** How often waking a session is tried again after the store has failed. */
   readonly retryWake: Duration.DurationInput
 }
@@ -22,6 +24,7 @@ export const defaults: Settings = {
   idle: "1 minute",
   snapshotEntries: 256,
   drain: "1500 millis",
+  handover: "5 seconds",
   retryWake: "1 second"
 }
 

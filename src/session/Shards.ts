@@ -13,5 +13,7 @@ export class Shards extends Context.Tag("perdure/Shards")<
     readonly draining: () => boolean
     /** Runs the callback when the runner begins to leave. Returns how to forget it. */
     readonly onDrain: (callback: () => void) => () => void
+    /** Runs the callback when others may own the sessions: what they do must stop. Returns how to forget it. */
+    readonly onLost: (callback: () => void) => () => void
   }
 >() {}

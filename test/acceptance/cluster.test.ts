@@ -63,7 +63,7 @@ describe("two runners on one Postgres", () => {
       Effect.gen(function* () {
         const database = yield* Postgres.database
         const runners = yield* Runners.make(database)
-        const expiry = { PERDURE_HEARTBEAT: "200 millis", PERDURE_HEARTBEAT_EXPIRY: "800 millis" }
+        const expiry = { PERDURE_HEARTBEAT: "200 millis", PERDURE_HEARTBEAT_EXPIRY: "2 seconds" }
         const [one, two] = yield* Effect.all([runners.start(expiry), runners.start(expiry)], { concurrency: 2 })
         yield* Effect.gen(function* () {
           const session = yield* Client.session(Ticker, "stopped")

@@ -24,8 +24,8 @@ export const lockKey = (address: string, incarnation: string): number =>
 /** How long a runner must have been absent to count as gone. */
 export const confirm_ms = 50
 
-/** After it lost its own connection, a runner does not judge others by theirs for this long: they had the same trouble. */
-const truce_ms = 2000
+/** After trouble with Postgres of its own, a runner does not judge others for this long: they had the same. */
+export const truce_ms = 2000
 
 const retry_ms_min = 5
 const retry_ms_max = 250

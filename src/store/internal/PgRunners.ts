@@ -13,7 +13,7 @@ import type { Epoch, Shard } from "../../domain/Id.ts"
 import type { Store } from "../Store.ts"
 import { escape, unescape } from "./Escape.ts"
 import { guard } from "./PgFailure.ts"
-import { confirm_ms, lockClass, lockKey, type Presence } from "./PgPresence.ts"
+import { confirm_ms, lockClass, lockKey, type Presence, truce_ms } from "./PgPresence.ts"
 import * as Rows from "./Rows.ts"
 
 type Service = Store["Type"]
@@ -23,11 +23,17 @@ interface Seen extends Rows.RunnerColumns {
   readonly silent: boolean
 }
 
+/** A look that took longer met a Postgres that did not answer: it was frozen, or could not be reached. */
+const slow_ms = 1000
+
 export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment) => {
   const present = sql`EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.classid = ${lockClass}::oid
     AND l.objid = r.presence::oid AND l.objsubid = 2 AND l.granted
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))`
-  const silent = (expiryMs: number) => sql`r.heartbeat_at < ${now} - ${Math.ceil(expiryMs)}::bigint`
+  // While Postgres was down nobody could be heard: silence counts from when it came up.
+  const silent = (expiryMs: number) =>
+    sql`greatest(r.heartbeat_at, (extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint)
+      < ${now} - ${Math.ceil(expiryMs)}::bigint`
 
   const nameOf = (row: { readonly address: string; readonly incarnation: string }) =>
     `${row.address} ${row.incarnation}`
@@ -37,11 +43,19 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
   /** Since when a runner has been absent, by our clock. */
   const absentSince = new Map<string, number>()
 
+  /** Until when silence says nothing, by our clock: Postgres failed us, so it may have failed those who are silent. */
+  let truceUntil = Number.NEGATIVE_INFINITY
+  const truce = Effect.map(Clock.currentTimeMillis, (at) => {
+    truceUntil = at + truce_ms
+  })
+
   const list = (expiryMs: number): Effect.Effect<ReadonlyArray<Seen>, SqlError> =>
     Effect.gen(function* () {
+      const begun = yield* Clock.currentTimeMillis
       const rows = yield* sql<Seen>`SELECT r.address, r.incarnation, r.info, r.healthy, ${present} AS present,
-        ${silent(expiryMs)} AS silent FROM perdure_runners r ORDER BY r.address`
+        ${silent(expiryMs)} AS silent FROM perdure_runners r ORDER BY r.address`.pipe(Effect.tapError(() => truce))
       const at = yield* Clock.currentTimeMillis
+      if (at - begun > slow_ms) yield* truce
       const absent = new Set(rows.filter((row) => !row.present && !own.has(nameOf(row))).map(nameOf))
       for (const name of absentSince.keys()) if (!absent.has(name)) absentSince.delete(name)
       for (const name of absent) if (!absentSince.has(name)) absentSince.set(name, at)
@@ -56,11 +70,15 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
         yield* Effect.sleep(confirm_ms)
         rows = yield* list(expiryMs)
       }
-      const confirmed = (yield* Clock.currentTimeMillis) - confirm_ms
+      const now = yield* Clock.currentTimeMillis
+      const confirmed = now - confirm_ms
+      const hearing = now >= truceUntil
       const judging = yield* presence.canJudge
       return rows.map((row) => ({
         row,
-        dead: row.silent || (judging && (absentSince.get(nameOf(row)) ?? Number.POSITIVE_INFINITY) <= confirmed)
+        dead:
+          (hearing && row.silent) ||
+          (judging && (absentSince.get(nameOf(row)) ?? Number.POSITIVE_INFINITY) <= confirmed)
       }))
     })
 
