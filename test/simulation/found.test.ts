@@ -18,6 +18,8 @@ describe("found by the simulator", () => {
           ...quiet,
           seed: "ghosts",
           runners: 1,
+          // It sees the others before it asks again.
+          runner: { refresh: "100 millis" },
           workload: () => ({
             sessions: ["a", "b", "c", "d", "e", "f"].map((id) => ({
               id,
@@ -32,7 +34,7 @@ describe("found by the simulator", () => {
           crash: ({ operation, process }) => {
             if (asked || operation !== "acquire" || process.name !== "runner-1.1") return null
             asked = true
-            return "late"
+            return "lost"
           }
         })
         assert.isTrue(asked)
