@@ -1,0 +1,152 @@
+/** One errand, on the runner that runs it: its slot, what it says, and what it came to. */
+import { Deferred, Effect, type Fiber, FiberId } from "effect"
+import type { SessionKey } from "../../domain/Id.ts"
+import type { Json } from "../../domain/Json.ts"
+import type { Channel } from "../../feed/index.ts"
+import type { Registered } from "../Registry.ts"
+import type { OpenStep } from "../State.ts"
+import type { StepContext } from "../StepContext.ts"
+import { type AttemptExit, idempotencyKey } from "./attempt.ts"
+import type { News } from "./errandProtocol.ts"
+import type { Gate, Lease } from "./gate.ts"
+import { Waiters } from "./waiters.ts"
+
+interface Saving {
+  readonly number: number
+  readonly partial: Json
+  readonly done: Deferred.Deferred<void>
+}
+
+/** Units of live text in one answer: far less than what fits in a frame. */
+const textMost = 256 * 1024
+
+const outcomeOf = (exit: AttemptExit): NonNullable<News["outcome"]> => {
+  switch (exit._tag) {
+    case "Succeeded":
+      return { _tag: "Succeeded", output: { output: exit.output.output, usage: exit.output.usage } }
+    case "Failed":
+      return exit
+    case "Unstorable": {
+      // It may have done what it is for: nobody knows what it gave.
+      const failure = { class: "RunnerLost", message: exit.error.message } as const
+      return { _tag: "Failed", failure, partial: undefined, usage: undefined, random: 0.5 }
+    }
+  }
+}
+
+export class Errand {
+  /** What runs, once it has begun. */
+  fiber: Fiber.RuntimeFiber<void> | null = null
+  private lease: Lease | null = null
+  private giveUp: () => void = () => {}
+  private readonly changed = new Waiters()
+  /** Live text that has not been fetched, from number `fetched` on. */
+  private readonly pieces: Array<{ readonly channel: Channel; readonly text: string }> = []
+  private fetched = 0
+  private saving: ReadonlyArray<Saving> = []
+  private saves = 0
+  private outcome: News["outcome"] = null
+
+  /**
+   * @param from the runner of its session
+   * @param seenAt when somebody asked after it last
+   */
+  constructor(
+    readonly ticket: string,
+    readonly registered: Registered,
+    readonly from: string,
+    public seenAt: number
+  ) {}
+
+  get hasSlot(): boolean {
+    return this.lease !== null
+  }
+
+  /** Takes a slot, or waits for one. */
+  queue(gate: Gate): void {
+    if (gate.free() > 0) {
+      this.lease = gate.take()
+      return
+    }
+    this.giveUp = gate.wait((lease) => {
+      this.lease = lease
+      this.changed.wake()
+    })
+  }
+
+  /** Gives the slot back, or the place in the queue. */
+  leave(): void {
+    this.giveUp()
+    const { lease } = this
+    this.lease = null
+    lease?.release()
+    this.changed.wake()
+  }
+
+  settle(exit: AttemptExit): void {
+    this.outcome = outcomeOf(exit)
+    this.leave()
+  }
+
+  /** The other runner has these. */
+  acknowledge(seen: number, saved: number): void {
+    this.pieces.splice(0, seen - this.fetched)
+    this.fetched = Math.max(this.fetched, seen)
+    for (const one of this.saving) if (one.number <= saved) Deferred.unsafeDone(one.done, Effect.void)
+    this.saving = this.saving.filter(({ number }) => number > saved)
+  }
+
+  get hasNews(): boolean {
+    return this.pieces.length > 0 || this.saving.length > 0 || this.outcome !== null
+  }
+
+  get news(): News {
+    const pieces: Array<{ readonly channel: Channel; readonly text: string }> = []
+    let length = 0
+    for (const piece of this.pieces) {
+      if (length > textMost) break
+      pieces.push(piece)
+      length += piece.text.length
+    }
+    const [first] = this.saving
+    const isAll = pieces.length === this.pieces.length && first === undefined
+    const save = first === undefined ? null : { number: first.number, partial: first.partial }
+    // The end comes last.
+    return { pieces, save, outcome: isAll ? this.outcome : null }
+  }
+
+  /** Waits until it is so, and no longer than `waitMs`. */
+  until(test: () => boolean, waitMs: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (test() || waitMs <= 0) return Effect.void
+      const waiter = this.changed.listen()
+      return Effect.ensuring(Effect.asVoid(Effect.timeoutOption(waiter.news, waitMs)), Effect.sync(waiter.stop))
+    })
+  }
+
+  contextOf(key: SessionKey, step: OpenStep): StepContext {
+    return {
+      key,
+      agent: this.registered.behaviour.agent,
+      turn: step.turn,
+      step: step.step,
+      attempt: step.attempt,
+      get idempotencyKey() {
+        return idempotencyKey(key, step.step)
+      },
+      emit: (channel, text) =>
+        Effect.sync(() => {
+          this.pieces.push({ channel, text })
+          this.changed.wake()
+        }),
+      saved: step.partial,
+      save: (partial) =>
+        Effect.suspend(() => {
+          const done = Deferred.unsafeMake<void>(FiberId.none)
+          this.saving = [...this.saving, { number: ++this.saves, partial, done }]
+          this.changed.wake()
+          return Deferred.await(done)
+        })
+    }
+  }
+}

@@ -1,0 +1,135 @@
+/** What a runner does for the sessions of others, whatever is said to it twice, late or by the dead. */
+import { describe, expect, it } from "@effect/vitest"
+import { Context, Effect, Fiber, Layer, Runtime } from "effect"
+import { Agent } from "../../src/agent/index.ts"
+import { Blobs } from "../../src/blob/index.ts"
+import type { Epoch, StepId } from "../../src/domain/Id.ts"
+import { SessionKey } from "../../src/domain/Id.ts"
+import { type Behaviour, type OpenStep, Pools, type StepContext } from "../../src/session/index.ts"
+import { ErrandHost } from "../../src/session/internal/errandHost.ts"
+import { here } from "../../src/session/internal/gate.ts"
+import { Sqlite } from "../../src/store/index.ts"
+
+const epoch = (n: number) => n as Epoch
+
+const step: OpenStep = {
+  step: "2" as StepId,
+  turn: 1,
+  kind: "tool",
+  name: "paint",
+  input: null,
+  repeatable: "never",
+  attempt: 1,
+  dueAt: 0,
+  nextInput: "original",
+  partial: undefined
+}
+
+/** A host, and a witness of what ran on it. */
+const setting = (slots: number, perform: (context: StepContext) => Effect.Effect<string>) =>
+  Effect.gen(function* () {
+    const pools = yield* Pools.Pools.pipe(Effect.provide(Pools.Pools.layer({ heavy: slots })))
+    const runtime = yield* Effect.runtime<Blobs>()
+    const witness: Array<string> = []
+    let now = 0
+    const behaviour: Behaviour = {
+      ...Agent.make("painter").behaviour,
+      perform: (_, __, context) =>
+        Effect.sync(() => witness.push("began")).pipe(
+          Effect.zipRight(perform(context)),
+          Effect.onInterrupt(() => Effect.sync(() => witness.push("interrupted"))),
+          Effect.map((output) => ({ output }))
+        )
+    }
+    const registered = { behaviour, context: Context.empty() }
+    const host = new ErrandHost(SessionKey.parse("default/s"), {
+      now: () => now,
+      gateOf: (pool) => here(pools.get(pool), "default"),
+      fork: (_, effect) => Runtime.runFork(runtime)(effect)
+    })
+    const pool = pools.get("heavy").fair
+    const reserve = (ticket: string, at: Epoch) => host.reserve(ticket, at, "heavy", registered, "a:1", 0)
+    return { host, reserve, witness, pool, wait: (ms: number) => (now += ms) }
+  })
+
+const live = <A, E>(effect: Effect.Effect<A, E, Blobs>) =>
+  effect.pipe(Effect.provide(Blobs.layer.pipe(Layer.provide(Sqlite.layerMemory))))
+
+describe("an errand", () => {
+  it.live("waits for its slot, begins once however often that is said, and tells its end until it is dropped", () =>
+    live(
+      Effect.gen(function* () {
+        const { host, pool, reserve, witness } = yield* setting(1, ({ emit }) =>
+          Effect.as(emit("progress", "half"), "painted")
+        )
+        expect(yield* reserve("1", epoch(1))).toBe(true)
+        expect(yield* reserve("2", epoch(1))).toBe(false)
+        yield* Effect.all([host.begin("1", epoch(1), step), host.begin("1", epoch(1), step)], { concurrency: 2 })
+        const first = yield* host.follow("1", epoch(1), 0, 0, 1_000)
+        expect(first.pieces).toEqual([{ channel: "progress", text: "half" }])
+        // The answer was lost: it is asked for again.
+        expect(yield* host.follow("1", epoch(1), 0, 0, 1_000)).toEqual(first)
+        const last = yield* host.follow("1", epoch(1), 1, 0, 1_000)
+        expect(last.outcome).toMatchObject({ _tag: "Succeeded", output: { output: "painted" } })
+        yield* host.begin("1", epoch(1), step)
+        expect(witness).toEqual(["began"])
+        // Its slot went to the next when it was done.
+        expect(yield* reserve("2", epoch(1))).toBe(true)
+        yield* host.drop("1", epoch(1))
+        expect((yield* Effect.flip(host.begin("1", epoch(1), step)))._tag).toBe("ErrandLost")
+        yield* host.close
+        expect([pool.running, pool.waiting]).toEqual([0, 0])
+        expect(witness).toEqual(["began"])
+      })
+    )
+  )
+
+  it.live("of an older epoch is refused, and ended before one of a newer epoch begins (I3)", () =>
+    live(
+      Effect.gen(function* () {
+        const { host, reserve, witness } = yield* setting(1, () => Effect.never)
+        yield* reserve("1", epoch(1))
+        yield* host.begin("1", epoch(1), step)
+        expect(yield* reserve("9", epoch(2))).toBe(true)
+        expect(witness).toEqual(["began", "interrupted"])
+        expect((yield* Effect.flip(host.begin("1", epoch(1), step))).message).toContain("another runner now")
+        expect((yield* Effect.flip(reserve("8", epoch(1)))).message).toContain("another runner now")
+        yield* host.close
+      })
+    )
+  )
+
+  it.live("that nobody asks after is ended, and one that was never begun is never begun elsewhere (I5, I7)", () =>
+    live(
+      Effect.gen(function* () {
+        const { host, pool, reserve, wait, witness } = yield* setting(1, () => Effect.never)
+        expect((yield* Effect.flip(host.begin("0", epoch(1), step)))._tag).toBe("ErrandLost")
+        yield* reserve("1", epoch(1))
+        yield* host.begin("1", epoch(1), step)
+        yield* reserve("2", epoch(1))
+        wait(10)
+        yield* reserve("2", epoch(1))
+        yield* host.sweep(({ seenAt }) => seenAt < 5)
+        expect(witness).toEqual(["began", "interrupted"])
+        expect(yield* reserve("2", epoch(1))).toBe(true)
+        yield* host.close
+        expect(pool.running).toBe(0)
+      })
+    )
+  )
+
+  it.live("saves what it wants saved when the other runner says that it is, and goes on then", () =>
+    live(
+      Effect.gen(function* () {
+        const { host, reserve } = yield* setting(1, ({ save }) => Effect.as(save({ layers: 1 }), "painted"))
+        yield* reserve("1", epoch(1))
+        yield* host.begin("1", epoch(1), step)
+        const asked = yield* host.follow("1", epoch(1), 0, 0, 1_000)
+        expect([asked.save, asked.outcome]).toEqual([{ number: 1, partial: { layers: 1 } }, null])
+        const waiting = yield* Effect.fork(host.follow("1", epoch(1), 0, 1, 1_000))
+        expect((yield* Fiber.join(waiting)).outcome).toMatchObject({ _tag: "Succeeded" })
+        yield* host.close
+      })
+    )
+  )
+})
