@@ -145,10 +145,13 @@ export const make = ({ sql, now, among, holds, forUpdate, guard }: Dialect) => {
 
   const agree: Service["agree"] = (name, proposal) =>
     Effect.gen(function* () {
+      const find = sql<{ readonly value: string }>`SELECT value FROM perdure_agreements WHERE name = ${name}`
+      const [found] = yield* find
+      // Most times it is long agreed: who may only read the database gets its answer, too.
+      if (found !== undefined) return found.value
       yield* sql`INSERT INTO perdure_agreements (name, value) VALUES (${name}, ${proposal})
         ON CONFLICT (name) DO NOTHING`
-      const [row] = yield* sql<{ readonly value: string }>`SELECT value FROM perdure_agreements WHERE name = ${name}`
-      return row!.value
+      return (yield* find)[0]!.value
     }).pipe(guard("agree"))
 
   return {
