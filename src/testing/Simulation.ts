@@ -32,6 +32,7 @@ import type { Fate, StoreCall } from "./internal/sim/Database.ts"
 
 export type { Violation } from "./internal/sim/checks/index.ts"
 export type { Fault } from "./internal/sim/Faults.ts"
+export type { Wraps } from "./internal/sim/Fleet.ts"
 export type { Chance, Plan, Planned, PlannedSession, Workload } from "./internal/sim/Workload.ts"
 
 export interface Options<Agents extends ReadonlyArray<Agent.Any>, M, T, E> {
@@ -60,7 +61,7 @@ export interface Options<Agents extends ReadonlyArray<Agent.Any>, M, T, E> {
   readonly repeatable?: Readonly<Record<string, Repeatable>> | undefined
   /** Texts that must never be found in what was stored or told (I12). */
   readonly canaries?: ReadonlyArray<string> | undefined
-  /** How to run a seed alone, for the message of a failure. `%s` is the seed. */
+  /** How to run a seed alone from a shell, for the message of a failure. `%s` is the seed; ` --faults JSON` is added. */
   readonly command?: string | undefined
 }
 
@@ -203,12 +204,15 @@ export const explore = <const Agents extends ReadonlyArray<Agent.Any>, M = never
   })
 
 /** What to say of a report with violations. */
-export const broken = (report: Report, command = "npm run simulate -- --seed %s"): InvariantBroken =>
+export const broken = (report: Report, command?: string): InvariantBroken =>
   new InvariantBroken({
     seed: report.seed,
     violations: listed(report.violations),
     faults: JSON.stringify(report.faults),
-    command: `${command.replace("%s", report.seed)} --faults '${JSON.stringify(report.faults)}'`,
+    command:
+      command === undefined
+        ? `Simulation.run({ …, seed: ${JSON.stringify(report.seed)}, faults: ${JSON.stringify(report.faults)} })`
+        : `${command.replace("%s", report.seed)} --faults '${JSON.stringify(report.faults)}'`,
     trace: report.trace().slice(-traceLines).join("\n")
   })
 

@@ -56,6 +56,8 @@ export interface Run {
 
 /** The last moment of a fault, in milliseconds. */
 const faultsUntilMs = 12_000
+/** When clients come, in milliseconds. */
+const clientsAtMs = 20
 /** How long everything may take when nothing goes wrong any more: the longest backoffs, and a bit. */
 const boundMs = 300_000
 
@@ -158,7 +160,8 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
 
   // --- What will happen ---
   for (let i = 0; i < options.runners; i++) fleet.add()
-  customers.start()
+  // Whoever looks before there is a runner looks again after a while only.
+  world.after(clientsAtMs, () => customers.start())
   for (const fault of faults) {
     world.after(fault.at, () => inject(fault, { world, fleet, network, database, customers }))
   }
@@ -194,13 +197,9 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
   }
   const how = world.run(calmAt + boundMs)
   const left = unfinished()
-  const stuck =
-    how === "ended"
-      ? null
-      : [
-          `${how}, with ${left.join("; ")}`,
-          ...strays.map(({ what, where }) => `waits for nothing simulated: ${what} ${where}`)
-        ].join("\n")
+  const stray = [...new Set(strays.map(({ what, where }) => `waits for nothing simulated: ${what} ${where}`))]
+  const reasons = how === "ended" ? stray : [`${how}, with ${left.join("; ")}`, ...stray]
+  const stuck = reasons.length === 0 ? null : reasons.join("\n")
   const virtualMs = world.elapsed
   const finalAt = world.now
 
