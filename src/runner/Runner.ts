@@ -36,6 +36,7 @@ import * as Otlp from "./Otlp.ts"
 import * as Peers from "./Peers.ts"
 import * as Recovery from "./Recovery.ts"
 import { databaseUrl, RunnerSettings, type Settings } from "./Settings.ts"
+import * as Watchdog from "./Watchdog.ts"
 
 /** What a runner gives to the program around it. */
 export type Provided = Client.Client | Store | Journal | Blobs
@@ -171,6 +172,7 @@ export const layerCluster = <const Agents extends ReadonlyArray<Agent.Any>>(
   Agent.Requirements<Agents[number]>
 > =>
   layerWith(behavioursOf(options.agents), Layer.provide(Cluster.layerRunner, Health.layer), options.sessions).pipe(
+    Layer.provide(Watchdog.layer),
     Layer.provide(Capacity.layerConfig(options)),
     Layer.provide(RunnerSettings.layerConfig(options.runner)),
     Layer.provideMerge(Layer.unwrapEffect(Effect.map(databaseUrl, (url) => Postgres.layer({ url })))),

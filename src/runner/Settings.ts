@@ -38,6 +38,11 @@ export interface Settings {
   readonly heartbeat: Duration.DurationInput
   /** `PERDURE_HEARTBEAT_EXPIRY`: a runner that is silent for longer has hung: its shards are taken. */
   readonly heartbeatExpiry: Duration.DurationInput
+  /**
+   * `PERDURE_HANG`: a runner whose main loop has not turned for so long is ended by its watchdog, with code 76. `auto`, the
+   * default: a heartbeat before the others would take it for dead. `off`: never.
+   */
+  readonly hang: Duration.DurationInput | "auto" | "off"
   /** How often a runner looks which others are there. */
   readonly refresh: Duration.DurationInput
   /** `PERDURE_SHARDS`: how many shards the sessions are spread over. The same on every runner, for good. */
@@ -62,6 +67,7 @@ export const defaults: Settings = {
   healthPort: null,
   heartbeat: "500 millis",
   heartbeatExpiry: "5 seconds",
+  hang: "auto",
   refresh: "100 millis",
   shards: 300,
   weight: 1,
@@ -90,6 +96,11 @@ const tlsFromEnv = Config.map(
     Object.values(tls).every((value) => value === "") ? null : { ...tls, name: tls.name === "" ? null : tls.name }
 )
 
+const hangFromEnv = Config.orElse(
+  Config.withDefault(Config.literal("auto", "off")("HANG"), "auto" as const),
+  (): Config.Config<Settings["hang"]> => Config.duration("HANG")
+)
+
 export class RunnerSettings extends Context.Tag("perdure/RunnerSettings")<RunnerSettings, Settings>() {
   static readonly layer = (settings: Partial<Settings> = {}): Layer.Layer<RunnerSettings> =>
     Layer.succeed(RunnerSettings, complete(settings))
@@ -110,6 +121,7 @@ export class RunnerSettings extends Context.Tag("perdure/RunnerSettings")<Runner
           healthPort: Config.option(Config.integer("HEALTH_PORT")),
           heartbeat: Config.withDefault(Config.duration("HEARTBEAT"), defaults.heartbeat),
           heartbeatExpiry: Config.withDefault(Config.duration("HEARTBEAT_EXPIRY"), defaults.heartbeatExpiry),
+          hang: hangFromEnv,
           shards: Config.withDefault(Config.integer("SHARDS"), defaults.shards),
           weight: Config.withDefault(Config.number("WEIGHT"), defaults.weight)
         }).pipe(Config.nested("PERDURE")),

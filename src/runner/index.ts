@@ -16,3 +16,4 @@ export {
   type TlsSettings
 } from "./Settings.ts"
 export * as Traffic from "./Traffic.ts"
+export * as Watchdog from "./Watchdog.ts"
