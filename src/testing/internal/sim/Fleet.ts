@@ -49,9 +49,9 @@ const graceMs = 30_000
 
 export const settings: Partial<RunnerSettingsValues> = {
   shards: 6,
-  refresh: "1500 millis",
-  heartbeat: "2 seconds",
-  heartbeatExpiry: "6 seconds"
+  refresh: "2500 millis",
+  heartbeat: "3 seconds",
+  heartbeatExpiry: "9 seconds"
 }
 
 export class Fleet {

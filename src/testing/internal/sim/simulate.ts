@@ -88,7 +88,7 @@ const climateOf = (random: Prng, fair: boolean): Climate => {
       cuts: bad(0.2),
       hangs: bad(0.05)
     },
-    processes: { operations: fair ? 2048 : random.pick([32, 256, 2048, 2048]) }
+    processes: { operations: fair ? 2048 : random.pick([48, 512, 2048, 2048]) }
   }
 }
 
