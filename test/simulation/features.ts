@@ -55,9 +55,9 @@ const small = {
   /** A message that waits behind a turn, and one that ends it. */
   queue: () => one([send("a", 0, [["slow"]]), send("b", 50, [["look"]]), send("c", 2_500, [], "interrupt")]),
   /** A turn that is interrupted, and its OS process with it. */
-  interrupt: () => one([send("m", 0, [["serve", "hang"]]), { id: "i", at: 1_500, kind: "Interrupt" }]),
+  interrupt: () => one([send("m", 0, [["serve", "hang"]]), { id: "i", at: 3_000, kind: "Interrupt" }]),
   /** A session that is cancelled in a turn. */
-  cancel: () => one([send("m", 0, [["hang", "book"]]), { id: "x", at: 800, kind: "Cancel" }]),
+  cancel: () => one([send("m", 0, [["hang", "book"]]), { id: "x", at: 3_000, kind: "Cancel" }]),
   /** A limit that is met, and a timer that ends a turn. */
   limits: () =>
     one([send("m", 0, [["look", "look"], ["look", "look"], ["look"]]), send("n", 100, [["hang"]])], "frugal"),

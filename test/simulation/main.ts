@@ -3,6 +3,7 @@ import { parseArgs } from "node:util"
 import { Effect } from "effect"
 import { Simulation } from "../../src/testing/index.ts"
 import { given, nature } from "./agents.ts"
+import * as Fates from "./fates.ts"
 import { features, mixed } from "./features.ts"
 
 const workloads: Readonly<Record<string, Simulation.Workload>> = { mixed, ...features }
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     seeds: { type: "string", default: "1" },
     workload: { type: "string" },
     faults: { type: "string" },
+    fates: { type: "string" },
     fair: { type: "boolean", default: false },
     runners: { type: "string", default: "3" },
     kinds: { type: "string" },
@@ -30,6 +32,7 @@ const cpuMs = (since: NodeJS.CpuUsage): number => {
   return (system + user) / 1000
 }
 
+const { fates } = values
 let failures = 0
 const begun = process.cpuUsage()
 let runs = 0
@@ -47,6 +50,7 @@ for (let n = 0; n < seeds; n++) {
         fair: values.fair,
         kinds: values.kinds?.split(",") as ReadonlyArray<Simulation.Fault["_tag"]> | undefined,
         runners: Number(values.runners),
+        ...(fates === undefined ? {} : { crash: Fates.crash(Fates.parse(fates)) }),
         faults: values.faults === undefined ? undefined : (JSON.parse(values.faults) as ReadonlyArray<Simulation.Fault>)
       })
     )

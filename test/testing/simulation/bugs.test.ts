@@ -7,10 +7,10 @@ import { mixed } from "../../simulation/features.ts"
 import { bugs } from "./bugs.ts"
 
 /** Seeds that a bug may take. */
-const most = 200
+const most = 60
 
 describe("the simulator", () => {
-  for (const { breaks, name, where, wraps } of bugs) {
+  for (const { breaks, faults, name, where, wraps } of bugs) {
     it.live(
       `finds that ${name} (${breaks.join(", ")})`,
       () =>
@@ -21,6 +21,7 @@ describe("the simulator", () => {
               repeatable: nature,
               workload: mixed,
               ...where,
+              faults: faults?.(n),
               wraps: wraps(),
               seed: `${name}/${n}`
             })

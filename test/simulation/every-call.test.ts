@@ -1,0 +1,28 @@
+/**
+ * Every call of the store, and what can become of it: its process dies before or after its commit; in a soak also: its
+ * answer is lost, or it is committed when nobody expects it any more.
+ */
+import { describe, expect, it } from "@effect/vitest"
+import { Effect } from "effect"
+import * as Fates from "./fates.ts"
+import { type Feature, features } from "./features.ts"
+
+describe("whatever becomes of any call of the store", () => {
+  for (const feature of Object.keys(features) as ReadonlyArray<Feature>) {
+    it.live(
+      `${feature}: all invariants hold`,
+      () =>
+        Effect.gen(function* () {
+          const { storeCalls } = yield* Fates.holds(feature, [])
+          expect(storeCalls).toBeGreaterThan(15)
+          for (let call = 1; call <= storeCalls; call++) {
+            for (const fate of Fates.all) {
+              yield* Fates.holds(feature, [[call, fate]])
+              yield* Effect.sleep(0)
+            }
+          }
+        }),
+      Fates.timeout
+    )
+  }
+})
