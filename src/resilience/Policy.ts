@@ -57,6 +57,9 @@ export const limited: Backoff = { baseMs: 2_000, maxMs: 60_000, attempts: 12 }
 /** A cut answer: at once, then soon, because whoever cuts each time is not to be called in a loop. */
 export const cut: Backoff = { baseMs: 500, maxMs: 15_000, attempts: 8 }
 
+/** A runner that died: at once, because another has taken over; but not for ever, because it may be the step that kills. */
+export const lost = { attempts: 10 } as const
+
 /**
  * Models: a call changes nothing, so whatever may pass is tried again, from the text that had come where there is any.
  * What cannot pass (a wrong request, a key, a refusal, a conversation too long) fails at once.
@@ -82,8 +85,7 @@ export const modelDefault: Policy = ({ attempt, failure, hasPartial, random }) =
       if (attempt >= cut.attempts) return fail
       return retry(attempt === 1 ? 0 : backoffMs(cut, attempt - 1, random), nextInput)
     case "RunnerLost":
-      // Bounded too: a step that kills its runner each time must not do so for ever.
-      return attempt >= trouble.attempts ? fail : retry(0, "original")
+      return attempt >= lost.attempts ? fail : retry(0, nextInput)
     default:
       return fail
   }
@@ -96,13 +98,14 @@ export const toolTrouble: Backoff = { baseMs: 500, maxMs: 10_000, attempts: 4 }
  * Tools: only those declared read-only or idempotent, and only when it was not their handler that failed. All others
  * fail, and the model or a person decides (I5).
  */
-export const toolDefault: Policy = ({ attempt, failure, random, repeatable }) => {
-  if (repeatable === "never" || attempt >= toolTrouble.attempts) return fail
+export const toolDefault: Policy = ({ attempt, failure, hasPartial, random, repeatable }) => {
+  if (repeatable === "never") return fail
   switch (failure.class) {
     case "RunnerLost":
-      return retry(0, "original")
+      return attempt >= lost.attempts ? fail : retry(0, hasPartial ? "continue" : "original")
     case "Unreachable":
     case "TimedOut":
+      if (attempt >= toolTrouble.attempts) return fail
       return retry(backoffMs(toolTrouble, attempt, random), "original")
     default:
       return fail

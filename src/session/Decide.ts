@@ -5,8 +5,10 @@
  * - I8: no step is intended beyond a limit; a turn that has met one ends when its open steps have.
  */
 import type { Command, Entry, Limit, StepKind, TurnOutcome } from "../domain/Entry.ts"
+import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
 import { totalTokens } from "../domain/Usage.ts"
+import { Policy } from "../resilience/index.ts"
 import type { Action, Behaviour, Limits } from "./Behaviour.ts"
 import { type OpenStep, type SessionState, type Turn, wallTimer } from "./State.ts"
 
@@ -189,35 +191,32 @@ export const decide = <S>(
 
 /**
  * What a runner that takes over finds open: attempts that were running when the last one died (I5). A step that waits
- * for its next attempt was not running and keeps waiting.
+ * for its next attempt was not running and keeps waiting. The policy bounds how often: a step that kills its runner each
+ * time must not do so for ever.
  */
-export const recover = (state: SessionState, now: number): ReadonlyArray<Entry> =>
+export const recover = (state: SessionState, now: number, policy: Policy.Policy): ReadonlyArray<Entry> =>
   Object.values(state.open).flatMap((step): ReadonlyArray<Entry> => {
     if (step.attempt > 1 && step.dueAt > now) return []
-    return interrupted(step, state.turn?.stopping != null, now)
+    return [interrupted(step, state.turn?.stopping != null, now, policy)]
   })
 
-const interrupted = (step: OpenStep, stopping: boolean, now: number): ReadonlyArray<Entry> => {
-  const lost = {
-    class: "RunnerLost",
-    message: "the runner died while this attempt was running"
-  } as const
-  if (step.repeatable === "never") return [{ _tag: "StepInDoubt", step: step.step, attempt: step.attempt }]
-  if (stopping) {
-    return [{ _tag: "StepFailed", step: step.step, attempt: step.attempt, startedAt: step.dueAt, failure: lost }]
+const lost: Failure = { class: "RunnerLost", message: "the runner died while this attempt was running" }
+
+const interrupted = (step: OpenStep, stopping: boolean, now: number, policy: Policy.Policy): Entry => {
+  const { attempt, kind, partial, repeatable } = step
+  if (repeatable === "never") return { _tag: "StepInDoubt", step: step.step, attempt }
+  const at = { step: step.step, attempt, startedAt: step.dueAt, failure: lost } as const
+  const decision = stopping
+    ? Policy.fail
+    : policy({ kind, repeatable, failure: lost, attempt, hasPartial: partial !== undefined, random: 0 })
+  if (decision._tag === "Fail") return { _tag: "StepFailed", ...at }
+  return {
+    _tag: "AttemptFailed",
+    ...at,
+    retryAt: now + decision.delayMs,
+    nextInput: decision.nextInput,
+    ...(partial === undefined ? {} : { partial })
   }
-  return [
-    {
-      _tag: "AttemptFailed",
-      step: step.step,
-      attempt: step.attempt,
-      startedAt: step.dueAt,
-      failure: lost,
-      retryAt: now,
-      nextInput: step.partial === undefined ? "original" : "continue",
-      ...(step.partial === undefined ? {} : { partial: step.partial })
-    }
-  ]
 }
 
 /** Why a command is not accepted now, if it is not; nothing of it is journaled then. */

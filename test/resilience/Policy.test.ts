@@ -45,7 +45,7 @@ describe("a failed model call", () => {
     [{ class: "Interrupted", attempt: 2, hasPartial: true }, retry(250, "continue")],
     [{ class: "Interrupted", attempt: 8, hasPartial: true }, fail],
     [{ class: "RunnerLost" }, retry(0, "original")],
-    [{ class: "RunnerLost", hasPartial: true }, retry(0, "original")],
+    [{ class: "RunnerLost", hasPartial: true }, retry(0, "continue")],
     [{ class: "RunnerLost", attempt: 10 }, fail],
     // what cannot pass does not
     ...(
@@ -77,7 +77,8 @@ describe("a failed tool call (I5)", () => {
       [{ class: "Unreachable" }, retry(250, "original")],
       [{ class: "TimedOut", attempt: 3, random: 0.5 }, retry(1_500, "original")],
       [{ class: "TimedOut", attempt: 4 }, fail],
-      [{ class: "RunnerLost", attempt: 4 }, fail],
+      [{ class: "RunnerLost", attempt: 9, hasPartial: true }, retry(0, "continue")],
+      [{ class: "RunnerLost", attempt: 10 }, fail],
       [{ class: "ToolFailed" }, fail],
       [{ class: "Stopped" }, fail],
       [{ class: "Defect" }, fail]

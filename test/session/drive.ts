@@ -179,7 +179,7 @@ export class World {
       case "Crash":
         this.running = new Map()
         this.commit((draft) => {
-          for (const entry of Decide.recover(draft.state, this.now)) draft.push(entry)
+          for (const entry of Decide.recover(draft.state, this.now, behaviour.policy)) draft.push(entry)
         })
         return
       case "Wait":

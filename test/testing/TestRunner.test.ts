@@ -118,6 +118,24 @@ describe("TestRunner", () => {
     })
   )
 
+  it.scoped("a tool that kills its runner each time does not do so for ever: the model is told", () =>
+    Effect.gen(function* () {
+      const { witness, world } = yield* setting("look")
+      for (let life = 1; life <= 20; life++) {
+        yield* world.crashAt({ step: "tool:look", point: "after-effect-before-commit", occurrence: life })
+      }
+      const session = yield* world.session(Booker, "s")
+      expect(yield* session.ask("Go.")).toBe("Done.")
+      const entries = yield* world.journal("s")
+      expect(witness.length).toBe(10)
+      expect(count(entries, "AttemptFailed")).toBe(9)
+      expect(entries.map(({ entry }) => entry).find((entry) => entry._tag === "StepFailed")).toMatchObject({
+        attempt: 10,
+        failure: { class: "RunnerLost" }
+      })
+    })
+  )
+
   it.scoped("counts occurrences, steps by id, and model steps", () =>
     Effect.gen(function* () {
       const { world } = yield* setting("look")
