@@ -3,6 +3,7 @@
  * stopped, cut or lost, what is left is checked against the invariants by the simulator's checks (I1 to I10, liveness).
  *
  * `PERDURE_CHAOS_SEED` chooses another run of faults, `PERDURE_CHAOS_FAULTS` is a plan as JSON, `PERDURE_SOAK` the long form.
+ * `PERDURE_CHAOS_KEEP` is a file for all that happened.
  */
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
@@ -12,6 +13,8 @@ import { type Report, run } from "./run.ts"
 
 const isLong = process.env["PERDURE_SOAK"] === "1"
 const seed = process.env["PERDURE_CHAOS_SEED"] ?? String(Date.now() % 1_000_000)
+
+const keep = process.env["PERDURE_CHAOS_KEEP"]
 
 const planned = (otherwise: ReadonlyArray<Fault>): ReadonlyArray<Fault> => {
   const given = process.env["PERDURE_CHAOS_FAULTS"]
@@ -41,7 +44,7 @@ describe("a cluster under fire", () => {
         const kinds = allKinds.filter((kind) => kind !== "DbForgets")
         const faults = planned(draw(random, { kinds, count: 14, fromMs: 1500, untilMs: 26_000, longestMs: 3000 }))
         tell(`PERDURE_CHAOS_SEED=${seed}`)
-        const report = yield* run({ seed, faults, runners: 3, most: 4, here: 5, away: 2, boundMs: 60_000, tell })
+        const report = yield* run({ seed, faults, runners: 3, most: 4, here: 5, away: 2, boundMs: 60_000, tell, keep })
         judge(faults, report)
       }),
     150_000
@@ -56,7 +59,7 @@ describe("a cluster under fire", () => {
           draw(random, { kinds: allKinds, count: 140, fromMs: 3000, untilMs: 595_000, longestMs: 8000 })
         )
         tell(`PERDURE_CHAOS_SEED=${seed}`)
-        const report = yield* run({ seed, faults, runners: 3, most: 5, here: 8, away: 3, boundMs: 120_000, tell })
+        const report = yield* run({ seed, faults, runners: 3, most: 5, here: 8, away: 3, boundMs: 120_000, tell, keep })
         judge(faults, report)
         const done = report.injected.filter(({ what }) => what !== null)
         assert.isAtLeast(done.length, 100)

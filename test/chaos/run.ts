@@ -1,5 +1,5 @@
 /** One run: real runners, a real Postgres, real clients, and faults from a plan; then what is wrong with what is left. */
-import { mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Cause, ConfigProvider, Effect, Exit, Fiber, Layer, type Scope } from "effect"
@@ -34,6 +34,8 @@ export interface Options {
   /** How long everything may take when no fault comes any more, in milliseconds. */
   readonly boundMs: number
   readonly tell: (line: string) => void
+  /** A file for all that happened, and for what the processes said. */
+  readonly keep?: string | undefined
 }
 
 export interface Injected {
@@ -198,6 +200,10 @@ export const run = (options: Options): Effect.Effect<Report, unknown, Scope.Scop
       processes: left,
       stuck
     }).pipe(Effect.provide(Layer.provideMerge(Journal.layer, database.store)))
+    if (options.keep !== undefined) {
+      const lines = finished.events.map((event) => JSON.stringify(event))
+      writeFileSync(options.keep, [...lines, words()].join("\n"))
+    }
     const broken =
       failed !== null && Exit.isFailure(failed)
         ? [{ invariant: "liveness" as const, session: null, what: Cause.pretty(failed.cause) }]
