@@ -231,6 +231,7 @@ export const make = (
       for (const then of after) then()
       pending = none
       running.follow(state, mayBegin && !closed)
+      if (state.turn === null) slots.rest()
       if (quiet !== null && !running.hasTools()) Deferred.unsafeDone(quiet, Effect.void)
     }
 

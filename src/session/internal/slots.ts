@@ -154,6 +154,12 @@ export class Slots implements Room {
   close(): void {
     this.leave()
     for (const step of [...this.held.keys()]) this.release(step)
+    this.rest()
+  }
+
+  /** The session has nothing to do: it keeps no place anywhere. */
+  rest(): void {
+    if (this.held.size > 0 || this.due.size > 0) return
     for (const { gate } of this.places.values()) gate.leave()
     this.places.clear()
   }
