@@ -20,6 +20,10 @@ const allowed: Rules.Allowed = {
   "src/process/internal/watchdog.ts": { "process.env": "a runner that is itself a child of one carries its marker on" },
   "src/runner/internal/handshake.ts": { randomBytes: "a handshake must not be foreseen; a simulator has no sockets" },
   "src/runner/Settings.ts": { randomBytes: "an incarnation is unique over all machines that ever had the address" },
+  "src/testing/internal/sim/ambient.ts": {
+    "Date.now": "it is what puts a simulated world's clock and chance in their place, and the machine's back",
+    "Math.random": "the same"
+  },
   "src/store/internal/turn.ts": {
     setImmediate: "synchronous SQLite starves timers otherwise; this is the one place"
   }

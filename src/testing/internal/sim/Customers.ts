@@ -5,7 +5,7 @@
  * They send each command until they have an answer, sometimes send one again that was answered, and follow feeds from
  * the cursor that they had.
  */
-import { Context, Effect, Exit, Layer, Scope, Stream } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Client, type Session, Transport } from "../../../client/index.ts"
 import { Blobs } from "../../../blob/index.ts"
 import { Journal } from "../../../journal/index.ts"
@@ -16,6 +16,7 @@ import type { Database } from "./Database.ts"
 import * as Fleet from "./Fleet.ts"
 import type { Network } from "./Network.ts"
 import type { Prng } from "./Prng.ts"
+import { follow, type Reader } from "./reader.ts"
 import { SimProcess, type Settings as ProcessSettings } from "./SimProcess.ts"
 import { told } from "./told.ts"
 import { wire } from "./wire.ts"
@@ -31,12 +32,6 @@ interface Known {
   /** The commands that were answered, for good. */
   readonly answered: Set<string>
   readonly readers: Array<Reader>
-}
-
-interface Reader {
-  readonly name: string
-  cursor: string | null
-  ended: boolean
 }
 
 /** Answers that say nothing of the command: it is sent again. */
@@ -167,9 +162,13 @@ export class Customers {
       yield* create
       known.created = true
       const session = yield* Effect.orDie(api.existing(plan.id))
-      yield* Effect.forEach(known.readers, (reader) => Effect.fork(this.#follow(at.session, session, reader)), {
-        discard: true
-      })
+      yield* Effect.forEach(
+        known.readers,
+        (reader) => Effect.fork(follow(this, at.session, session, reader, this.#random)),
+        {
+          discard: true
+        }
+      )
       yield* Effect.forEach(plan.commands, (command) => this.#command(at, session, known, command), {
         concurrency: "unbounded",
         discard: true
@@ -230,35 +229,5 @@ export class Customers {
         return Effect.zipRight(Effect.sleep(this.#random.skewed(100, 1_000)), this.#ask(what, request))
       })
     )
-  }
-
-  /** Follows a feed, loses it, and comes back. */
-  #follow(session: string, held: Session, reader: Reader): Effect.Effect<void> {
-    const { history } = this.world
-    const patience = Effect.suspend(() => (this.calm ? Effect.never : Effect.sleep(this.#random.skewed(200, 20_000))))
-    const once = Effect.suspend(() => {
-      history.record({ _tag: "Follow", reader: reader.name, session, cursor: reader.cursor })
-      return held.feed({ after: reader.cursor ?? undefined }).pipe(
-        Stream.runForEach((event) =>
-          Effect.sync(() => {
-            reader.cursor = event.cursor
-            history.record({ _tag: "Read", reader: reader.name, session, event })
-          })
-        ),
-        Effect.map(() => {
-          reader.ended = true
-        }),
-        Effect.raceFirst(patience),
-        Effect.catchAllCause((cause) =>
-          Effect.sync(() =>
-            history.record({ _tag: "Told", process: reader.name, what: `its feed failed: ${told(cause)}` })
-          )
-        )
-      )
-    })
-    return Effect.zipRight(
-      once,
-      Effect.suspend(() => Effect.sleep(this.#random.skewed(1, 1_000)))
-    ).pipe(Effect.repeat({ until: () => reader.ended }), Effect.asVoid)
   }
 }

@@ -108,7 +108,7 @@ export const draw = (random: Prng, { kinds = tags, most, runners, untilMs }: Ran
   // Kinds that a run has: one that has all of them all the time never comes to anything.
   const some = kinds.filter(() => random.chance(0.5))
   const from = some.length === 0 ? kinds : some
-  const count = Math.floor(random.skewed(0, most + 1) ** 0.999) || random.int(0, Math.min(3, most))
+  const count = random.chance(0.1) ? 0 : 1 + Math.floor(random.next() ** 2 * most)
   let at = 0
   return Array.from({ length: count }, () => {
     at = random.chance(0.4) ? Math.min(untilMs, at + random.int(0, 300)) : random.int(0, untilMs)

@@ -1,16 +1,16 @@
 /** The runners of a simulated cluster: each place holds one process after another. */
-import { type Context, Effect, Exit, Layer, Option, Scope } from "effect"
+import { type Context, Effect, Exit, Layer, Scope } from "effect"
 import { Processes } from "../../../process/index.ts"
 import { Cluster, Runner, RunnerSettings, type RunnerSettingsValues } from "../../../runner/index.ts"
 import type { Behaviour, Settings as SessionSettingsValues } from "../../../session/index.ts"
 import { Store } from "../../../store/index.ts"
-import { attempting, type Doing } from "./attempting.ts"
 import type { Database } from "./Database.ts"
 import type { Network } from "./Network.ts"
 import type { OsProcesses } from "./OsProcesses.ts"
 import type { Prng } from "./Prng.ts"
 import { SimProcess, type Settings as ProcessSettings } from "./SimProcess.ts"
 import { told } from "./told.ts"
+import { watched } from "./watched.ts"
 import { wire } from "./wire.ts"
 import type { World } from "./World.ts"
 
@@ -110,8 +110,8 @@ export class Fleet {
     const os = this.os.of(process)
     return Runner.layerWith(
       behaviours.map((one) => {
-        const watched = this.#watched(one, process)
-        return wraps.behaviour?.(watched, process.name) ?? watched
+        const seen = watched(one, process)
+        return wraps.behaviour?.(seen, process.name) ?? seen
       }),
       Cluster.layerRunnerOver(wire(this.network, process)),
       sessions,
@@ -142,32 +142,6 @@ export class Fleet {
       Layer.provide(Layer.succeedContext(services))
       // What else agents need is said by the type of `Simulation.run`.
     ) as unknown as Layer.Layer<unknown, unknown>
-  }
-
-  /** A behaviour whose attempts are written down, and whose tools know which they are. */
-  #watched(behaviour: Behaviour, process: SimProcess): Behaviour {
-    const { history } = this.world
-    return {
-      ...behaviour,
-      perform: (step, state, context) =>
-        Effect.suspend(() => {
-          const attempt = {
-            process: process.name,
-            session: String(context.key),
-            step: step.step,
-            attempt: step.attempt
-          }
-          const what = { ...attempt, kind: step.kind, name: step.name }
-          history.record({ _tag: "Began", ...what })
-          const doing: Doing = { ...attempt, tool: step.name, key: context.idempotencyKey, history }
-          return behaviour.perform(step, state, context).pipe(
-            Effect.locally(attempting, Option.some(doing)),
-            Effect.onExit((exit) =>
-              Effect.sync(() => history.record({ _tag: "Performed", ...what, outcome: outcomeOf(exit) }))
-            )
-          )
-        })
-    }
   }
 
   // --- What can happen to a runner ---
@@ -240,11 +214,4 @@ export class Fleet {
       if (place.process === null) this.start(place)
     }
   }
-}
-
-const outcomeOf = (exit: Exit.Exit<unknown, { readonly failure?: { readonly class: string } }>): string => {
-  if (Exit.isSuccess(exit)) return "succeeded"
-  if (Exit.isInterrupted(exit)) return "interrupted"
-  const failed = exit.cause._tag === "Fail" ? exit.cause.error.failure?.class : undefined
-  return failed ?? "Defect"
 }

@@ -1,21 +1,19 @@
 /** One run: a world from a seed, until all that was asked for is done, or it is clear that it never will be. */
 import { LanguageModel } from "@effect/ai"
-import { Context, Effect, Exit, Layer, Scope, Stream } from "effect"
-import { SessionKey } from "../../../domain/Id.ts"
-import { Journal } from "../../../journal/index.ts"
-import { Store } from "../../../store/index.ts"
+import { Context, Effect, Layer, Scope } from "effect"
 import type { RunnerSettingsValues } from "../../../runner/index.ts"
 import type { Behaviour, Settings as SessionSettingsValues } from "../../../session/index.ts"
 import { type Stray, within } from "./ambient.ts"
+import { climateOf } from "./climate.ts"
 import { Customers } from "./Customers.ts"
 import { Database, type Fate, type StoreCall } from "./Database.ts"
 import { draw, type Fault, inject } from "./Faults.ts"
 import { Fleet, type Wraps } from "./Fleet.ts"
-import type { Final, Finished } from "./History.ts"
+import type { Finished } from "./History.ts"
 import { Network } from "./Network.ts"
 import { OsProcesses } from "./OsProcesses.ts"
+import { inside, readAll } from "./outside.ts"
 import { Provider } from "./provider.ts"
-import type { Prng } from "./Prng.ts"
 import { SimProcess } from "./SimProcess.ts"
 import { hash } from "./trace.ts"
 import { World } from "./World.ts"
@@ -60,37 +58,6 @@ const faultsUntilMs = 12_000
 const clientsAtMs = 20
 /** How long everything may take when nothing goes wrong any more: the longest backoffs, and a bit. */
 const boundMs = 300_000
-
-interface Climate {
-  readonly network: { readonly latency: readonly [number, number] }
-  readonly store: {
-    readonly latency: readonly [number, number]
-    readonly failsBefore: number
-    readonly failsAfter: number
-  }
-  readonly model: {
-    readonly latency: readonly [number, number]
-    readonly fails: number
-    readonly cuts: number
-    readonly hangs: number
-  }
-  readonly processes: { readonly operations: number }
-}
-
-const climateOf = (random: Prng, fair: boolean): Climate => {
-  const bad = (probability: number) => (fair || random.chance(0.5) ? 0 : probability * random.next())
-  return {
-    network: { latency: [0.2, fair ? 1 : random.pick([2, 20, 200])] },
-    store: { latency: [0.2, fair ? 1 : random.pick([2, 20, 200])], failsBefore: bad(0.05), failsAfter: bad(0.05) },
-    model: {
-      latency: [1, fair ? 10 : random.pick([10, 1000, 5000])],
-      fails: bad(0.3),
-      cuts: bad(0.2),
-      hangs: bad(0.05)
-    },
-    processes: { operations: fair ? 2048 : random.pick([48, 512, 2048, 2048]) }
-  }
-}
 
 /** Runs a world to its end, synchronously. */
 export const simulate = (options: Options): Run => {
@@ -231,35 +198,3 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
     }
   }
 }
-
-/** Runs something outside of all processes to its end, while the world goes on. */
-const inside = <A, E>(world: World, outside: SimProcess, effect: Effect.Effect<A, E>): A => {
-  let exit: Exit.Exit<A, E> | null = null
-  outside.fork(effect).addObserver((one) => {
-    exit = one
-    world.end()
-  })
-  world.begin()
-  const how = world.run(60_000)
-  world.begin()
-  const done = exit as Exit.Exit<A, E> | null
-  if (done === null) {
-    throw new Error(`what is outside of a simulated world waits for the real one: its layers may not (${how})`)
-  }
-  if (Exit.isFailure(done)) throw new Error(`what is outside of a simulated world failed: ${done.cause}`)
-  return done.value
-}
-
-/** All journals, read and verified beside the runners. */
-const readAll = (database: Database): Effect.Effect<Pick<Final, "journals" | "verified">> =>
-  Effect.gen(function* () {
-    const journal = yield* Journal
-    const journals = new Map<string, Final["journals"] extends ReadonlyMap<string, infer V> ? V : never>()
-    const verified = new Map<string, Final["verified"] extends ReadonlyMap<string, infer V> ? V : never>()
-    for (const { namespace, session } of database.data.sessions) {
-      const key = SessionKey.make({ namespace, session })
-      journals.set(String(key), [...(yield* Stream.runCollect(journal.read(key, 0)))])
-      verified.set(String(key), yield* journal.verify(key))
-    }
-    return { journals, verified }
-  }).pipe(Effect.provide(Journal.layer), Effect.provideService(Store, database.data.connect("outside")), Effect.orDie)

@@ -1,7 +1,8 @@
 /** `@effect/platform`'s sockets over the simulated network. */
 import { Socket, SocketServer } from "@effect/platform"
 import { Deferred, Effect, Exit, FiberSet, Scope } from "effect"
-import type { End, Network, Trouble } from "./Network.ts"
+import type { End, Trouble } from "./End.ts"
+import type { Network } from "./Network.ts"
 import type { SimProcess } from "./SimProcess.ts"
 
 const errorOf = (trouble: Trouble): Socket.SocketError =>
