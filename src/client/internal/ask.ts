@@ -20,8 +20,10 @@ const elsewhere = { _tag: "Fenced" } as const
  * runs.
  */
 const answered = <A, E>(request: Effect.Effect<A, E>): Effect.Effect<A, E | typeof elsewhere> =>
-  Effect.catchAllCause(request, (cause) =>
-    Cause.isInterruptedOnly(cause) ? Effect.fail(elsewhere) : Effect.failCause(cause)
+  Effect.catchAllCause(
+    request,
+    (cause): Effect.Effect<never, E | typeof elsewhere> =>
+      Cause.isInterruptedOnly(cause) ? Effect.fail(elsewhere) : Effect.failCause(cause)
   )
 
 /** @param extraMs how long the request itself may wait for its answer, beyond what an answer takes */
