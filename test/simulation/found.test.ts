@@ -41,4 +41,34 @@ describe("found by the simulator", () => {
         assert.deepStrictEqual(report.violations, [])
       })
   )
+
+  it.effect(
+    "a request that a leaving runner cannot answer any more is asked again elsewhere, and is no interruption",
+    () =>
+      Effect.gen(function* () {
+        // The store is silent when the message comes, and its runner leaves: the cluster interrupts what is not answered in
+        // time, and hands that on to the client as its answer.
+        const report = yield* Simulation.run({
+          ...quiet,
+          seed: "leaving",
+          workload: () => ({
+            sessions: ["a", "b", "c"].map((id) => ({
+              id,
+              agent: "busy",
+              commands: [
+                { id: "m", at: 100, kind: "Send", text: '[["look"]]' },
+                { id: "n", at: 4_010, kind: "Send", text: '[["look"]]' }
+              ]
+            }))
+          }),
+          faults: [
+            { _tag: "Store", at: 4_000, ms: 4_000, how: "silent" },
+            ...[1, 2].map((runner) => ({ _tag: "Leave" as const, at: 4_100, runner, downMs: 100, moved: true })),
+            // Calm comes with the last fault.
+            { _tag: "Cut", at: 9_000 }
+          ]
+        })
+        assert.deepStrictEqual(report.violations, [])
+      })
+  )
 })
