@@ -196,7 +196,8 @@ export const decide = <S>(
  */
 export const recover = (state: SessionState, now: number, policy: Policy.Policy): ReadonlyArray<Entry> =>
   Object.values(state.open).flatMap((step): ReadonlyArray<Entry> => {
-    if (step.attempt > 1 && step.dueAt > now) return []
+    // The clock of whoever wrote last may have been ahead of ours: what was due by that one may have begun.
+    if (step.attempt > 1 && step.dueAt > Math.max(now, state.updatedAt)) return []
     return [interrupted(step, state.turn?.stopping != null, now, policy)]
   })
 
