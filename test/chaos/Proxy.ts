@@ -52,6 +52,8 @@ export class Proxy {
   lose = 0
   /** How many have been. */
   lost = 0
+  /** An answer of the server after which nothing passes any more: it does not pass either. */
+  deafAt: RegExp | null = null
   #deaf = false
   readonly #pairs = new Set<Pair>()
   readonly #server: net.Server
@@ -97,6 +99,10 @@ export class Proxy {
         this.lost++
         return this.#cut(pair)
       }
+      if (from === pair.server && this.deafAt?.test(piece.toString("latin1")) === true) {
+        this.deafAt = null
+        this.deaf = true
+      }
       lane.pass(this.latencyMs, () => to.write(piece))
     })
     from.on("close", () => {
@@ -108,6 +114,10 @@ export class Proxy {
     this.#pairs.delete(pair)
     pair.client.destroy()
     pair.server.destroy()
+  }
+
+  get deaf(): boolean {
+    return this.#deaf
   }
 
   /** Nothing passes, nobody is told: as when packets are dropped. What waits comes through when it hears again. */

@@ -7,8 +7,8 @@ import { Client } from "../../src/client/index.ts"
 import { Journal } from "../../src/journal/index.ts"
 import { Runner } from "../../src/runner/index.ts"
 import { check, type Violation } from "../../src/testing/internal/sim/checks/index.ts"
-import { of } from "../../src/testing/internal/sim/History.ts"
 import { Prng } from "../../src/testing/internal/sim/Prng.ts"
+import { unseen } from "./awake.ts"
 import { build } from "./built.ts"
 import { Children } from "./Children.ts"
 import { shop, type Weather } from "./Customers.ts"
@@ -46,6 +46,8 @@ export interface Injected {
 
 export interface Report {
   readonly violations: ReadonlyArray<Violation>
+  /** What would not have been found. */
+  readonly unseen: ReadonlyArray<string>
   readonly injected: ReadonlyArray<Injected>
   readonly table: string
   /** The last words of the processes, for a run that failed. */
@@ -208,10 +210,9 @@ export const run = (options: Options): Effect.Effect<Report, unknown, Scope.Scop
       failed !== null && Exit.isFailure(failed)
         ? [{ invariant: "liveness" as const, session: null, what: Cause.pretty(failed.cause) }]
         : []
-    const seen = of(finished.events, "Began").length
-    const blind = seen === 0 ? [{ invariant: "liveness" as const, session: null, what: "nothing was begun" }] : []
     return {
-      violations: [...check(finished), ...broken, ...blind],
+      violations: [...check(finished), ...broken],
+      unseen: unseen(finished),
       injected,
       words,
       table: table(finished, {

@@ -132,12 +132,10 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
       if (shards.length === 0) return []
       const self = { address: escape(address), incarnation: escape(incarnation) }
       const dead = (yield* look(expiryMs)).filter(({ row, dead }) => dead && nameOf(row) !== nameOf(self))
-      const taken = yield* dead.length === 0
-        ? take(self.address, self.incarnation, shards)
-        : Effect.forEach(dead, ({ row }) => bury(row, expiryMs)).pipe(
-            Effect.zipRight(take(self.address, self.incarnation, shards)),
-            sql.withTransaction
-          )
+      // A commit each, and no transaction: whoever is stopped or cut off in between would hold locks that the one who
+      // comes after it waits for. A lease whose owner has no row is free, whoever deleted that.
+      yield* Effect.forEach(dead, ({ row }) => bury(row, expiryMs), { discard: true })
+      const taken = yield* take(self.address, self.incarnation, shards)
       for (const { row } of dead) {
         yield* Effect.logWarning(
           `runner ${unescape(row.address)} is declared dead: ${row.silent ? "it was silent for too long" : "its process is gone"}`

@@ -250,9 +250,10 @@ const runners = ({ sql, now, guard, among, forUpdate }: Omit<Dialect, "holds">) 
   const unregister: Service["unregister"] = (address, incarnation) =>
     Effect.gen(function* () {
       const same = sql`address = ${escape(address)} AND incarnation = ${escape(incarnation)}`
+      // No transaction: whoever is stopped in the middle of one holds up those who want its shards.
       yield* free(same)
       yield* sql`DELETE FROM perdure_runners WHERE ${same}`
-    }).pipe(sql.withTransaction, guard("unregister"))
+    }).pipe(guard("unregister"))
 
   const heartbeat: Service["heartbeat"] = (address, incarnation) =>
     Effect.gen(function* () {
