@@ -78,6 +78,19 @@ export const layerEmbedded: Layer.Layer<Sharding.Sharding, never, Storage | Runn
 
 export type { Wire }
 
+/**
+ * A socket whose writes never fail. That a connection is gone is told to its reader, who fails all that waits for an answer
+ * over it, and those are asked again. A write that fails would be taken for a bug by `@effect/rpc`, and be handed to
+ * whoever asked as the answer.
+ */
+const forgiving = (socket: Socket.Socket): Socket.Socket => ({
+  ...socket,
+  writer: Effect.map(
+    socket.writer,
+    (write) => (chunk) => Effect.catchAllDefect(Effect.ignore(write(chunk)), () => Effect.void)
+  )
+})
+
 const clientProtocol = (wire: Wire): Layer.Layer<Runners.RpcClientProtocol, never, RpcSerialization.RpcSerialization> =>
   Layer.effect(
     Runners.RpcClientProtocol,
@@ -87,7 +100,7 @@ const clientProtocol = (wire: Wire): Layer.Layer<Runners.RpcClientProtocol, neve
         wire.connect(address).pipe(
           Effect.flatMap((socket) =>
             RpcClient.makeProtocolSocket().pipe(
-              Effect.provideService(Socket.Socket, socket),
+              Effect.provideService(Socket.Socket, forgiving(socket)),
               Effect.provideService(RpcSerialization.RpcSerialization, serialization)
             )
           ),
