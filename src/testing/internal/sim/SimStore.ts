@@ -9,7 +9,6 @@ import { Clock, Effect, Layer } from "effect"
 import type { Epoch, Shard } from "../../../domain/Id.ts"
 import {
   type Group,
-  type RunnerRow,
   type SessionFilter,
   type SessionInfo,
   type SessionRow,
@@ -20,11 +19,9 @@ import {
   type Written
 } from "../../../store/index.ts"
 import { SimBlobs } from "./SimBlobs.ts"
+import { compare, SimRunners } from "./SimRunners.ts"
 
 type Service = Store["Type"]
-
-/** How long a runner must have been absent to count as gone, in milliseconds: as with Postgres. */
-export const confirm_ms = 50
 
 interface SessionData {
   /** Ascending by seq. */
@@ -33,17 +30,6 @@ interface SessionData {
   info: SessionInfo | null
   snapshot: Snapshot | null
   readonly timers: Map<string, Timer>
-}
-
-interface RunnerData {
-  row: RunnerRow
-  readonly process: string
-  heartbeatAt: number
-}
-
-interface Lease {
-  epoch: number
-  owner: { readonly address: string; readonly incarnation: string } | null
 }
 
 /** What observers are told at the moment of a commit. */
@@ -62,17 +48,11 @@ export interface Observer {
 
 const keyOf = (namespace: string, session: string): string => `${namespace}/${session}`
 
-const is = (row: RunnerRow, address: string, incarnation: string): boolean =>
-  row.address === address && row.incarnation === incarnation
-
 export class SimStore {
   readonly #now: () => number
   readonly #observer: Observer
   readonly #sessions = new Map<string, SessionData>()
-  readonly #leases = new Map<string, Lease>()
-  readonly #runners = new Map<string, RunnerData>()
-  /** Since when a process has had no connection. */
-  readonly #absentSince = new Map<string, number>()
+  readonly #runners: SimRunners
   readonly #agreed = new Map<string, string>()
   readonly #blobs: SimBlobs
   #calls = 0
@@ -82,18 +62,19 @@ export class SimStore {
     this.#now = now
     this.#observer = observer
     this.#blobs = new SimBlobs(now)
+    this.#runners = new SimRunners(now, (process, shard, epoch) => observer.acquired?.(process, shard, epoch))
   }
 
   // --- Hooks of the world ---
 
   /** The process has lost its connection: it died, or was cut off. Its presence ends. */
   disconnected(process: string): void {
-    if (!this.#absentSince.has(process)) this.#absentSince.set(process, this.#now())
+    this.#runners.disconnected(process)
   }
 
   /** A process that lives has its connection again. */
   reconnected(process: string): void {
-    this.#absentSince.delete(process)
+    this.#runners.reconnected(process)
   }
 
   /** All sessions, for who looks at the end. */
@@ -106,7 +87,7 @@ export class SimStore {
   }
 
   epochOf(shard: string): number {
-    return this.#leases.get(shard)?.epoch ?? 0
+    return this.#runners.epochOf(shard)
   }
 
   // --- The journal ---
@@ -126,7 +107,8 @@ export class SimStore {
   }
 
   #write(group: Group): Written {
-    if (this.#leases.get(group.shard)?.epoch !== group.epoch) return "fenced"
+    const epoch = this.#runners.epochOf(group.shard)
+    if (epoch === 0 || epoch !== group.epoch) return "fenced"
     const data = this.#data(group.namespace, group.session)
     const seqs = new Set<number>()
     const commands = new Set<string>()
@@ -196,55 +178,6 @@ export class SimStore {
     data.info = { ...data.info, ...info }
   }
 
-  // --- Runners and shards ---
-
-  #isDead({ heartbeatAt, process }: RunnerData, expiryMs: number): boolean {
-    const now = this.#now()
-    const absent = this.#absentSince.get(process)
-    return heartbeatAt < now - expiryMs || (absent !== undefined && now - absent >= confirm_ms)
-  }
-
-  #known(address: string, incarnation: string): RunnerData | undefined {
-    const found = this.#runners.get(address)
-    return found !== undefined && is(found.row, address, incarnation) ? found : undefined
-  }
-
-  #isFree(lease: Lease | undefined): boolean {
-    return lease === undefined || lease.owner === null || !this.#known(lease.owner.address, lease.owner.incarnation)
-  }
-
-  #acquire(process: string, address: string, incarnation: string, shards: ReadonlyArray<Shard>, expiryMs: number) {
-    if (shards.length === 0) return []
-    for (const [other, data] of this.#runners) {
-      if (!is(data.row, address, incarnation) && this.#isDead(data, expiryMs)) this.#runners.delete(other)
-    }
-    if (this.#known(address, incarnation) === undefined) return []
-    return shards.toSorted(compare).flatMap((shard) => {
-      const lease = this.#leases.get(shard)
-      const isOwn = lease?.owner?.address === address && lease.owner.incarnation === incarnation
-      if (!isOwn && !this.#isFree(lease)) return []
-      const epoch = ((lease?.epoch ?? 0) + 1) as Epoch
-      this.#leases.set(shard, { epoch, owner: { address, incarnation } })
-      this.#observer.acquired?.(process, shard, epoch)
-      return [{ shard, epoch }]
-    })
-  }
-
-  #owned(address: string, incarnation: string, shards: ReadonlyArray<Shard>): ReadonlyArray<Shard> {
-    return shards
-      .filter((shard) => {
-        const owner = this.#leases.get(shard)?.owner
-        return owner?.address === address && owner.incarnation === incarnation
-      })
-      .toSorted(compare)
-  }
-
-  #release(address: string, incarnation: string, shards: ReadonlyArray<string>): void {
-    for (const shard of this.#owned(address, incarnation, shards as ReadonlyArray<Shard>)) {
-      this.#leases.get(shard)!.owner = null
-    }
-  }
-
   /** The port of one process. */
   connect(process: string): Service {
     const at = <A>(look: () => A): Effect.Effect<A> => Effect.sync(look)
@@ -284,35 +217,7 @@ export class SimStore {
           this.#agreed.set(name, agreed)
           return agreed
         }),
-      register: (row) => at(() => void this.#runners.set(row.address, { row, process, heartbeatAt: this.#now() })),
-      unregister: (address, incarnation) =>
-        at(() => {
-          this.#release(address, incarnation, [...this.#leases.keys()])
-          if (this.#known(address, incarnation) !== undefined) this.#runners.delete(address)
-        }),
-      heartbeat: (address, incarnation) =>
-        at(() => {
-          const known = this.#known(address, incarnation)
-          if (known !== undefined) known.heartbeatAt = this.#now()
-          return known !== undefined
-        }),
-      setHealth: (address, healthy) =>
-        at(() => {
-          const known = this.#runners.get(address)
-          if (known !== undefined) known.row = { ...known.row, healthy }
-        }),
-      runners: (expiryMs) =>
-        at(() =>
-          [...this.#runners.values()]
-            .filter((data) => !this.#isDead(data, expiryMs))
-            .map(({ row }) => row)
-            .toSorted((a, b) => compare(a.address, b.address))
-        ),
-      acquire: (address, incarnation, shards, expiryMs) =>
-        at(() => this.#acquire(process, address, incarnation, shards, expiryMs)),
-      owned: (address, incarnation, shards) => at(() => this.#owned(address, incarnation, shards)),
-      release: (address, incarnation, shards) =>
-        at(() => this.#release(address, incarnation, shards ?? [...this.#leases.keys()]))
+      ...this.#runners.port(process)
     }
   }
 
@@ -324,8 +229,6 @@ export class SimStore {
     )
   )
 }
-
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** Rows are nearly always numbered 1, 2, 3 …: the place of the next one is known. */
 const page = (rows: ReadonlyArray<StoredRow>, after: number, limit: number): ReadonlyArray<StoredRow> => {
