@@ -71,4 +71,23 @@ describe("found by the simulator", () => {
         assert.deepStrictEqual(report.violations, [])
       })
   )
+
+  it.effect("a connection that is cut while a request is written to it is no answer to the request", () =>
+    Effect.gen(function* () {
+      const report = yield* Simulation.run({
+        ...quiet,
+        seed: "cut",
+        workload: () => ({
+          sessions: ["a", "b", "c", "d", "e", "f", "g", "h"].map((id, n) => ({
+            id,
+            agent: "busy",
+            readers: 0,
+            commands: [{ id: "m", at: 30 + n, kind: "Send", text: "[]" }]
+          }))
+        }),
+        faults: Array.from({ length: 60 }, (_, n) => ({ _tag: "Cut" as const, at: 30 + n / 4 }))
+      })
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
 })
