@@ -89,6 +89,7 @@ export const layer: Layer.Layer<
     const onLost = new Set<() => void>()
     const empty = Effect.unsafeMakeLatch(true)
     let draining = false
+    let handingOver = false
     let paceMs = lookMs
 
     const forget = (shards: Iterable<Shard>) => {
@@ -173,7 +174,7 @@ export const layer: Layer.Layer<
           (row) =>
             [
               Runner.Runner.decodeSync((JSON.parse(row.info) as Info).runner),
-              row.healthy && !(draining && row.incarnation === incarnation)
+              row.healthy && !(handingOver && row.incarnation === incarnation)
             ] as [Runner.Runner, boolean]
         )
       ).pipe(persistence),
@@ -260,6 +261,7 @@ export const layer: Layer.Layer<
       const others = yield* store.runners(expiryMs)
       if (!others.some((row) => row.healthy && row.incarnation !== incarnation)) return
       // All see at their next look that this one takes no shards, itself included: it hands over what it has.
+      handingOver = true
       yield* store.setHealth(address, false)
       yield* empty.await
     }).pipe(Effect.catchAll((error) => Effect.logWarning(error.message)))

@@ -57,7 +57,7 @@ export const layer: Layer.Layer<
       Effect.forever,
       Effect.forkScoped
     )
-    // Built after the cluster, so that it is left first: polls are answered while the sessions are still there.
+    // Built after the cluster and the sessions, so that it is left first.
     const leave = yield* Leaving
     const { drain } = yield* SessionSettings
     yield* Effect.addFinalizer(() =>

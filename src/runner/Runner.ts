@@ -70,7 +70,9 @@ export const layerWith = <R, E, RC>(
   processes: Layer.Layer<Processes> = Processes.layer
 ) => {
   const content = Layer.mergeAll(Journal.layer, Blobs.layer)
-  const serving = Layer.mergeAll(Sessions.layer, Recovery.layer, Client.Client.layer).pipe(
+  // What is built last is left first: the shards are handed over while their sessions are still there.
+  const serving = Layer.mergeAll(Recovery.layer, Client.Client.layer).pipe(
+    Layer.provideMerge(Sessions.layer),
     Layer.provide(layerErrands),
     Layer.provideMerge(Transport.layerCluster),
     Layer.provide(sharding)

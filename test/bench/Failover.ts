@@ -110,7 +110,7 @@ const report = (name: string, { sessions, took }: Moved, note: string): Row => (
 
 const killed = (sessions: number) =>
   Effect.gen(function* () {
-    const { doubled, moved, victim } = yield* stage({ sessions, pauseMs: 500, runners: three() })
+    const { doubled, moved, victim } = yield* stage({ sessions, pauseMs: 1000, runners: three() })
     const at = Date.now()
     victim.kill("SIGKILL")
     const result = yield* moved(at)
@@ -124,7 +124,7 @@ const stopped = (sessions: number, stopMs: number, expiryMs: number) =>
     const environment = { PERDURE_HEARTBEAT: "250 millis", PERDURE_HEARTBEAT_EXPIRY: `${expiryMs} millis` }
     const { doubled, lines, moved, sql, victim } = yield* stage({
       sessions,
-      pauseMs: 500,
+      pauseMs: 1000,
       runners: three(environment)
     })
     const at = Date.now()
