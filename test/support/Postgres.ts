@@ -21,6 +21,9 @@ export interface Server {
   readonly stop: () => Promise<void>
   /** `immediate` is a crash: it recovers from the log when it starts. */
   readonly restart: (mode: "fast" | "immediate") => Promise<void>
+  /** Stops all of its processes where they are; `thaw` lets them go on. Connections stay open and nobody answers. */
+  readonly freeze: () => void
+  readonly thaw: () => void
 }
 
 interface Owner {
@@ -172,6 +175,19 @@ export const start = async (): Promise<Server> => {
     await gone
   }
 
+  /** The server and its backends, which are its children. */
+  const all = (signal: NodeJS.Signals) => {
+    const pid = child!.pid!
+    const backends = fs.readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").map(Number)
+    for (const one of [pid, ...backends]) {
+      try {
+        if (one > 0) process.kill(one, signal)
+      } catch {
+        // A backend that has just ended.
+      }
+    }
+  }
+
   let port = await freePort()
   await run(port).catch(async () => {
     // Somebody else may have taken the port between the asking and the using.
@@ -185,7 +201,10 @@ export const start = async (): Promise<Server> => {
       await halt(mode === "fast" ? "SIGINT" : "SIGQUIT")
       await run(port)
     },
+    freeze: () => all("SIGSTOP"),
+    thaw: () => all("SIGCONT"),
     stop: async () => {
+      all("SIGCONT")
       await halt("SIGINT")
       watchdog.stdin?.end("done\n")
       fs.rmSync(home, { recursive: true, force: true })
