@@ -48,6 +48,17 @@ const subscribe = (callbacks: Set<() => void>) => (callback: () => void) => {
 
 /** How long the store may take to say which shards are ours, until that is taken for no answer. The cluster waits longer. */
 const patienceMs = 700
+/** How long leaving waits for the store in all, and for each of its last words: without them the others find out by themselves. */
+const handoverMs = 5_000
+const goodbyeMs = 1_000
+const unheard = new StoreUnavailable({ operation: "unregister", reason: `no answer within ${goodbyeMs} ms` })
+const atLast = <A, E>(effect: Effect.Effect<A, E>) =>
+  // Finalizers are not interruptible by themselves, and what is not cannot time out.
+  effect.pipe(
+    Effect.disconnect,
+    Effect.interruptible,
+    Effect.timeoutFail({ duration: goodbyeMs, onTimeout: () => unheard })
+  )
 const silence = new StoreUnavailable({ operation: "owned", reason: `no answer within ${patienceMs} ms` })
 
 const persistence = <A, R>(effect: Effect.Effect<A, StoreUnavailable, R>) =>
@@ -166,7 +177,7 @@ export const layer: Layer.Layer<
         }).pipe(persistence),
       unregister: (address) =>
         Ref.set(registered, null).pipe(
-          Effect.zipRight(store.unregister(`${address.host}:${address.port}`, incarnation)),
+          Effect.zipRight(atLast(store.unregister(`${address.host}:${address.port}`, incarnation))),
           persistence
         ),
       getRunners: Effect.map(store.runners(expiryMs), (runners) =>
@@ -236,7 +247,7 @@ export const layer: Layer.Layer<
         ),
       releaseAll: (address) =>
         Effect.sync(() => forget([...epochs.keys()])).pipe(
-          Effect.zipRight(store.release(`${address.host}:${address.port}`, incarnation)),
+          Effect.zipRight(atLast(store.release(`${address.host}:${address.port}`, incarnation))),
           persistence
         )
     })
@@ -264,7 +275,24 @@ export const layer: Layer.Layer<
       handingOver = true
       yield* store.setHealth(address, false)
       yield* empty.await
-    }).pipe(Effect.catchAll((error) => Effect.logWarning(error.message)))
+    }).pipe(
+      Effect.disconnect,
+      Effect.interruptible,
+      Effect.timeoutOption(handoverMs),
+      Effect.catchAll((error) => Effect.logWarning(error.message)),
+      // Its sessions have been given up. What is left of leaving would wait for one answer after another that does not come,
+      // until the orchestrator kills it.
+      Effect.zipRight(
+        Effect.suspend(() =>
+          pulse.isLost()
+            ? Effect.zipRight(
+                Effect.logWarning("The store does not answer: this runner goes without a word."),
+                settings.onLost
+              )
+            : Effect.void
+        )
+      )
+    )
 
     return Context.make(RunnerStorage.RunnerStorage, storage).pipe(
       Context.add(Shards, shards),

@@ -8,6 +8,7 @@ import { guard, reasonOf } from "./internal/PgFailure.ts"
 import { migrate } from "./internal/PgMigrations.ts"
 import * as PgPresence from "./internal/PgPresence.ts"
 import * as PgRunners from "./internal/PgRunners.ts"
+import * as PgSocket from "./internal/PgSocket.ts"
 import * as Queries from "./internal/Queries.ts"
 import { Store } from "./Store.ts"
 
@@ -60,6 +61,7 @@ const client = (options: Options) =>
       url: Redacted.make(url.toString()),
       maxConnections,
       connectTimeout,
+      stream: PgSocket.make(Duration.toMillis(statementTimeout)),
       applicationName: "perdure"
     }).pipe(
       Layer.catchAll((error) =>

@@ -21,8 +21,8 @@ export interface Life {
   isStopped: boolean
   /** Asked to leave. */
   isLeaving: boolean
-  /** With SIGKILL, by us. */
-  isKilled: boolean
+  /** Killed by us: when the next one is due, by `performance.now()`. */
+  nextAt: number | null
   isOver: boolean
   output: string
   readonly ended: Promise<void>
@@ -121,7 +121,7 @@ export class Fleet {
       isUp: false,
       isStopped: false,
       isLeaving: false,
-      isKilled: false,
+      nextAt: null,
       isOver: false,
       output: "",
       ended: new Promise((resolve) => child.once("exit", () => resolve()))
@@ -148,7 +148,8 @@ export class Fleet {
     if (place.life !== life) return
     place.life = null
     // What was not asked to end is started again, as any orchestrator does.
-    if (place.isWanted && !life.isKilled && !life.output.includes("done\n")) this.later(place, 500)
+    if (life.output.includes("done\n")) return
+    this.later(place, life.nextAt === null ? 500 : Math.max(0, life.nextAt - performance.now()))
   }
 
   later(place: Place, ms: number): void {
@@ -160,9 +161,8 @@ export class Fleet {
   kill(place: Place, downMs: number): void {
     const { life } = place
     if (life === null) return
-    life.isKilled = true
+    life.nextAt = performance.now() + downMs
     life.child.kill("SIGKILL")
-    this.later(place, downMs)
   }
 
   stop(place: Place, ms: number): void {

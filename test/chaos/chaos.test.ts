@@ -57,7 +57,7 @@ describe("a cluster under fire", () => {
       Effect.gen(function* () {
         const random = new Prng(seed).fork("plan")
         const faults = planned(
-          draw(random, { kinds: allKinds, count: 140, fromMs: 3000, untilMs: 595_000, longestMs: 8000 })
+          draw(random, { kinds: allKinds, count: 150, fromMs: 3000, untilMs: 595_000, longestMs: 8000 })
         )
         tell(`PERDURE_CHAOS_SEED=${seed}`)
         const report = yield* run({ seed, faults, runners: 3, most: 5, here: 8, away: 3, boundMs: 120_000, tell, keep })

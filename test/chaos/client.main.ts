@@ -27,6 +27,3 @@ const main = Effect.gen(function* () {
 })
 
 NodeRuntime.runMain(Effect.provide(main, Runner.layerClient()))
-setInterval(() => {
-  if (weather.calm) process.stderr.write(`RES ${[...new Set(process.getActiveResourcesInfo())].join()}\n`)
-}, 5000).unref()

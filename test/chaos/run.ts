@@ -167,10 +167,10 @@ export const run = (options: Options): Effect.Effect<Report, unknown, Scope.Scop
     log.record({ _tag: "Calm" })
     options.tell("calm")
     const calm = performance.now()
-    const isDone = () => fleet.clients.life === null && fleet.lives.some(({ output }) => output.includes("done\n"))
+    const isDone = () => fleet.lives.some(({ output }) => output.includes("done\n"))
     const served = yield* until(() => {
       const { life } = fleet.clients
-      if (life?.isUp === true && !life.isOver) life.child.kill("SIGUSR2")
+      if (life?.isUp === true && !life.isOver && !isDone()) life.child.kill("SIGUSR2")
       return isDone() && shopping.unsafePoll() !== null
     }, options.boundMs)
     let open = yield* database.unfinished

@@ -27,6 +27,9 @@ export const confirm_ms = 50
 /** After trouble with Postgres of its own, a runner does not judge others for this long: they had the same. */
 export const truce_ms = 2000
 
+/** How long a good-bye may take. */
+const leave_ms = 500
+
 const retry_ms_min = 5
 const retry_ms_max = 250
 
@@ -109,7 +112,13 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
       // Back in the pool, the connection must not go on saying that we are here.
       current === undefined
         ? Effect.void
-        : Effect.zipRight(Effect.ignore(run(current.connection, "SELECT pg_advisory_unlock_all()", [])), drop)
+        : run(current.connection, "SELECT pg_advisory_unlock_all()", []).pipe(
+            Effect.disconnect,
+            Effect.interruptible,
+            Effect.timeoutOption(leave_ms),
+            Effect.ignore,
+            Effect.zipRight(drop)
+          )
     )
   )
 
