@@ -10,7 +10,7 @@
  * - I3: an append that is fenced ends this actor at once; nothing that it holds is written later.
  * - I6: live text and the journal's end change together, in one synchronous piece of code.
  */
-import { Deferred, Effect, Fiber, Runtime, type Scope } from "effect"
+import { Deferred, Effect, Fiber, Option, Runtime, type Scope } from "effect"
 import type { Command, Entry, SessionCreated } from "../domain/Entry.ts"
 import { Fenced, SessionParked } from "../domain/Errors.ts"
 import type { CommandId, Epoch, SessionKey, Shard, TimerId } from "../domain/Id.ts"
@@ -27,11 +27,12 @@ import { Inbox } from "./internal/inbox.ts"
 import { infoOf } from "./internal/info.ts"
 import type { Loaded } from "./internal/load.ts"
 import { measure } from "./internal/measure.ts"
+import { readers } from "./internal/readers.ts"
 import { Running } from "./internal/running.ts"
 import { Slots, type Waits } from "./internal/slots.ts"
 import { Snapshots } from "./internal/snapshots.ts"
 import * as TurnSpan from "./internal/turnSpan.ts"
-import { type Waiter, Waiters } from "./internal/waiters.ts"
+import { Waiters } from "./internal/waiters.ts"
 import type { Ack, PullReply, PullRequest, Refused, Unavailable } from "./Protocol.ts"
 import type { OpenStep, SessionState } from "./State.ts"
 
@@ -68,6 +69,9 @@ export interface Actor {
 
 /** Events that one append may answer. */
 const mostAtOnce = 256
+
+/** How long a step that is interrupted may take to end: code that cannot be interrupted never does. */
+const longestStopMs = 1_000
 
 const none: ReadonlyArray<never> = []
 
@@ -268,6 +272,15 @@ export const make = (
       })
     }
 
+    /** What runs is stopped; what does not let itself be stopped must not hold up all others. */
+    const stopped = Effect.flatMap(
+      Effect.interruptible(Effect.timeoutOption(running.close, longestStopMs)),
+      Option.match({
+        onNone: () => Effect.logWarning(`a step of session ${key} does not stop: it is left behind, and in doubt`),
+        onSome: () => Effect.void
+      })
+    )
+
     const fail = (error: Unavailable) =>
       Effect.gen(function* () {
         failure = error
@@ -281,7 +294,7 @@ export const make = (
         if (quiet !== null) Deferred.unsafeDone(quiet, Effect.void)
         onFailure(error)
         slots.leave()
-        yield* running.close
+        yield* stopped
         slots.close()
       })
 
@@ -291,6 +304,7 @@ export const make = (
       const events = inbox.next()
       if (events !== null) return Effect.flatMap(turnOver(events), () => loop)
       working = null
+      if (quiet !== null && !running.hasTools()) Deferred.unsafeDone(quiet, Effect.void)
       return Effect.void
     })
     const guarded = loop.pipe(
@@ -315,7 +329,7 @@ export const make = (
         leaving = true
         slots.leave()
         forgetLost()
-        if (failure === null && (pending.length > 0 || running.hasTools())) {
+        if (failure === null && (working !== null || running.hasTools())) {
           quiet = yield* Deferred.make<void>()
           const limit = shards.draining() ? settings.drain : settings.handover
           yield* Deferred.await(quiet).pipe(Effect.timeoutOption(limit), Effect.interruptible)
@@ -323,55 +337,19 @@ export const make = (
         closed = true
         waiters.wake()
         turnSpan.end("Left")
-        yield* running.close
+        yield* stopped
         slots.close()
         inbox.close()
         if (working !== null) yield* Fiber.interrupt(working)
       })
     )
 
-    // --- Readers ---
-
-    /** What a reader has not seen; `null` where that is nothing. */
-    const newsFor = (request: PullRequest): PullReply | null => {
-      const found = live.beyond(request.seen)
-      const isNew = head.seq > request.seq || found.length > 0 || state.ended !== null || closed
-      return isNew ? { seq: head.seq, ended: state.ended !== null, live: found } : null
-    }
-
-    const look = (request: PullRequest): Effect.Effect<PullReply, Unavailable> =>
-      Effect.suspend(() =>
-        failure === null
-          ? Effect.succeed(newsFor(request) ?? { seq: head.seq, ended: state.ended !== null, live: [] })
-          : Effect.fail(failure)
-      )
-
-    /** In the instant in which there is nothing new, it begins to listen. */
-    const listen = (request: PullRequest): Waiter | null => {
-      if (failure !== null || newsFor(request) !== null) return null
-      const waiter = waiters.listen()
-      const forget = shards.onDrain(waiters.wake)
-      return {
-        news: waiter.news,
-        stop: () => {
-          waiter.stop()
-          forget()
-        }
-      }
-    }
-
-    const pull = (request: PullRequest): Effect.Effect<PullReply, Unavailable> => {
-      if (request.waitMs <= 0) return look(request)
-      return Effect.acquireUseRelease(
-        Effect.sync(() => listen(request)),
-        (waiter) =>
-          waiter === null
-            ? Effect.void
-            : // The reader comes back soon, to the next runner: not at once, and again, and again.
-              Effect.timeoutOption(waiter.news, shards.draining() ? 50 : request.waitMs),
-        (waiter) => Effect.sync(() => waiter?.stop())
-      ).pipe(Effect.zipRight(look(request)))
-    }
+    const pull = readers({
+      live,
+      waiters,
+      shards,
+      now: () => ({ seq: head.seq, ended: state.ended !== null, closed, failure })
+    })
 
     openSpan()
     inbox.offer({ _tag: "Wake" })
