@@ -54,14 +54,15 @@ const client = (options: Options) =>
   Effect.gen(function* () {
     const url = yield* parse(options.url)
     const { maxConnections, connectTimeout, statementTimeout } = { ...defaults, ...options }
-    if (!url.searchParams.has("query_timeout")) {
-      url.searchParams.set("query_timeout", String(Duration.toMillis(statementTimeout)))
-    }
+    const own = Number(url.searchParams.get("query_timeout"))
+    const patience_ms = own > 0 ? own : Duration.toMillis(statementTimeout)
+    // A moment later than the socket, which is destroyed: after this one the connection would be used again.
+    url.searchParams.set("query_timeout", String(patience_ms + 1000))
     return PgClient.layer({
       url: Redacted.make(url.toString()),
       maxConnections,
       connectTimeout,
-      stream: PgSocket.make(Duration.toMillis(statementTimeout)),
+      stream: PgSocket.make(patience_ms),
       applicationName: "perdure"
     }).pipe(
       Layer.catchAll((error) =>

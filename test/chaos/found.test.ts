@@ -10,17 +10,30 @@ import { Proxy } from "./Proxy.ts"
 const shard = "default:1" as Shard
 const expiryMs = 60_000
 
-/** A store by a connection of its own, and its end. */
-const open = (url: string) =>
+/** A store by connections of its own, and its end. */
+const open = (url: string, settings: Partial<Postgres.Settings> = {}) =>
   Effect.gen(function* () {
     const scope = yield* Scope.make()
     yield* Effect.addFinalizer(() => Scope.close(scope, Exit.void))
-    const context = yield* Layer.buildWithScope(Postgres.layer({ url: Redacted.make(url) }), scope)
+    const context = yield* Layer.buildWithScope(Postgres.layer({ url: Redacted.make(url), ...settings }), scope)
     return { store: Context.get(context, Store), close: Scope.close(scope, Exit.void) }
   })
 
 const join = (store: Store["Type"], address: string) =>
   store.register({ address, incarnation: "1", info: "", healthy: true })
+
+/** What lies between this process and a database. */
+const between = (url: URL) =>
+  Effect.acquireRelease(
+    Effect.promise(() => Proxy.listen({ host: url.hostname, port: Number(url.port) }, { host: "127.0.0.1", port: 0 })),
+    (proxy) => Effect.sync(() => proxy.close())
+  ).pipe(
+    Effect.tap((proxy) =>
+      Effect.sync(() => {
+        url.host = `127.0.0.1:${proxy.port}`
+      })
+    )
+  )
 
 describe("found under fire", () => {
   it.scopedLive(
@@ -29,13 +42,7 @@ describe("found under fire", () => {
       Effect.gen(function* () {
         const url = Redacted.value(yield* Server.database)
         const proxied = new URL(url)
-        const proxy = yield* Effect.acquireRelease(
-          Effect.promise(() =>
-            Proxy.listen({ host: proxied.hostname, port: Number(proxied.port) }, { host: "127.0.0.1", port: 0 })
-          ),
-          (proxy) => Effect.sync(() => proxy.close())
-        )
-        proxied.host = `127.0.0.1:${proxy.port}`
+        const proxy = yield* between(proxied)
         const [dead, cut, next] = yield* Effect.all([open(url), open(proxied.toString()), open(url)])
         yield* join(dead.store, "dead:1")
         assert.deepStrictEqual(yield* dead.store.acquire("dead:1", "1", [shard], expiryMs), [
@@ -55,5 +62,18 @@ describe("found under fire", () => {
         const leases = yield* next.store.acquire("next:1", "1", [shard], expiryMs).pipe(Effect.timeout("5 seconds"))
         assert.deepStrictEqual(leases, [{ shard, epoch: 2 } as never])
       })
+  )
+
+  it.scopedLive("a connection that leads nowhere is given up, and not used again", () =>
+    Effect.gen(function* () {
+      const proxied = new URL(Redacted.value(yield* Server.database))
+      const proxy = yield* between(proxied)
+      const { store } = yield* open(proxied.toString(), { maxConnections: 1, statementTimeout: "1500 millis" })
+      assert.deepStrictEqual(yield* store.runners(expiryMs), [])
+      proxy.forget()
+      const silence = yield* Effect.flip(store.runners(expiryMs))
+      assert.include(silence.message, "did not answer in time")
+      assert.deepStrictEqual(yield* store.runners(expiryMs), [])
+    })
   )
 })
