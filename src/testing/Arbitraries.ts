@@ -7,6 +7,7 @@ import * as Entry from "../domain/Entry.ts"
 import { AgentName, CommandId, StepId, TimerId } from "../domain/Id.ts"
 import { Json, Text } from "../domain/Json.ts"
 import type { Crash } from "./internal/CrashPoints.ts"
+import { lazily } from "./internal/lazily.ts"
 
 /** JSON has no negative zero: what draws one would not survive being written. */
 const withoutNegativeZero = <A>(value: A): A => {
@@ -17,33 +18,38 @@ const withoutNegativeZero = <A>(value: A): A => {
 }
 
 /** Text with NUL, lone surrogates, combining marks and what looks like a claim. */
-export const text: fc.Arbitrary<string> = fc.oneof(
-  { weight: 9, arbitrary: Arbitrary.make(Text) },
-  { weight: 1, arbitrary: fc.string().map((rest) => `\u0000perdure:claim:${rest}`) }
+export const text: fc.Arbitrary<string> = lazily(() =>
+  fc.oneof(
+    { weight: 9, arbitrary: Arbitrary.make(Text) },
+    { weight: 1, arbitrary: fc.string().map((rest) => `\u0000perdure:claim:${rest}`) }
+  )
 )
 
 /** Any JSON value, with such texts, and with keys that mean something to JavaScript. */
-export const json: fc.Arbitrary<Json> = fc.letrec<{ value: Json }>((tie) => ({
-  value: fc.oneof(
-    { maxDepth: 3, withCrossShrink: true },
-    Arbitrary.make(Json).map(withoutNegativeZero),
-    text,
-    fc.array(tie("value"), { maxLength: 4 }),
-    fc
-      .array(fc.tuple(fc.oneof(text, fc.constantFrom("__proto__", "constructor", "toJSON", "")), tie("value")), {
-        maxLength: 4
-      })
-      .map((entries) => Object.fromEntries(entries))
-  )
-})).value
+export const json: fc.Arbitrary<Json> = lazily(
+  () =>
+    fc.letrec<{ value: Json }>((tie) => ({
+      value: fc.oneof(
+        { maxDepth: 3, withCrossShrink: true },
+        Arbitrary.make(Json).map(withoutNegativeZero),
+        text,
+        fc.array(tie("value"), { maxLength: 4 }),
+        fc
+          .array(fc.tuple(fc.oneof(text, fc.constantFrom("__proto__", "constructor", "toJSON", "")), tie("value")), {
+            maxLength: 4
+          })
+          .map((entries) => Object.fromEntries(entries))
+      )
+    })).value
+)
 
 /** Any message into a session. */
-export const command: fc.Arbitrary<Entry.Command> = Arbitrary.make(Entry.Command).map(withoutNegativeZero)
+export const command: fc.Arbitrary<Entry.Command> = lazily(() => Arbitrary.make(Entry.Command).map(withoutNegativeZero))
 
 /** Any entry, by itself. */
-export const entry: fc.Arbitrary<Entry.Entry> = Arbitrary.make(Entry.Entry).map(withoutNegativeZero)
+export const entry: fc.Arbitrary<Entry.Entry> = lazily(() => Arbitrary.make(Entry.Entry).map(withoutNegativeZero))
 
-const failure = Arbitrary.make(Entry.StepFailed.fields.failure).map(withoutNegativeZero)
+const failure = lazily(() => Arbitrary.make(Entry.StepFailed.fields.failure).map(withoutNegativeZero))
 
 interface StepPlan {
   readonly kind: Entry.StepKind
@@ -56,8 +62,8 @@ interface StepPlan {
 }
 
 const stepPlan: fc.Arbitrary<StepPlan> = fc.record({
-  kind: Arbitrary.make(Entry.StepKind),
-  repeatable: Arbitrary.make(Entry.Repeatable),
+  kind: lazily(() => Arbitrary.make(Entry.StepKind)),
+  repeatable: lazily(() => Arbitrary.make(Entry.Repeatable)),
   input: json,
   output: json,
   failures: fc.array(failure, { maxLength: 2 }),
