@@ -38,6 +38,7 @@ const byTag: Readonly<Record<string, number>> = {
   AgentNotInModule: usage,
   LayerFailed: usage,
   ConfigError: usage,
+  SettingInvalid: usage,
   SettingsDiffer: usage,
   TrafficMisconfigured: usage,
   PoolUnknown: usage,

@@ -13,7 +13,10 @@ export interface Problem {
   readonly detail: string
 }
 
-/** What configuration lacks, without its values. */
+/** What `Config` wanted, from its own words before the value that it quotes: that may be a secret (I12). */
+const wanted = /^Expected (.{1,200}?) but received /
+
+/** What is wrong with configuration, without its values. */
 const configReason = (error: object): string => {
   const path = "path" in error && Array.isArray(error.path) ? error.path.join("_") : ""
   const op = "_op" in error ? error._op : ""
@@ -21,9 +24,12 @@ const configReason = (error: object): string => {
     const both = [error.left, error.right].map((side) => configReason(side as object))
     return both.join(op === "And" ? "; " : ", and ")
   }
-  if (op === "MissingData") return `${path} is not set`
-  // The message of invalid data quotes it.
-  return `${path === "" ? "a setting" : path} is not valid`
+  const name = path === "" ? "a setting" : path
+  if (op === "MissingData") return `${name} is not set`
+  const found = "message" in error && typeof error.message === "string" ? wanted.exec(error.message) : null
+  if (found === null) return `${name} is not valid`
+  const form = found[1] === "a duration" ? `${found[1]}, e.g. "500 millis" or "5 seconds"` : found[1]
+  return `${name} is not valid: it has to be ${form}`
 }
 
 const isConfigError = (error: object): boolean => "_tag" in error && error._tag === "ConfigError"

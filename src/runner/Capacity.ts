@@ -1,6 +1,8 @@
 /** What a runner has to offer: pools of slots, and tags. Settings, each documented here once, with its environment variable. */
-import { Config, ConfigError, Context, Effect, Either, Layer, Option } from "effect"
+import { type ConfigError, Context, Effect, Either, Layer, Option } from "effect"
 import type { Pools } from "../session/index.ts"
+import { variable } from "./internal/variable.ts"
+import { SettingInvalid } from "./SettingInvalid.ts"
 
 export interface Values {
   /**
@@ -49,31 +51,24 @@ export const parseTags = (text: string): Either.Either<ReadonlyArray<string>, st
     : Either.left(`${JSON.stringify(wrong.slice(0, 80))} is no tag: use 1 to 32 letters, digits or '-', no '-' first`)
 }
 
-const variable = <A>(name: string, read: (text: string) => Either.Either<A, string>) =>
-  Config.string(name).pipe(
-    Config.mapOrFail((text) => Either.mapLeft(read(text), (reason) => ConfigError.InvalidData([name], reason))),
-    Config.option
-  )
-
-const fromEnv = Config.all({ pools: variable("PERDURE_POOLS", parse), tags: variable("PERDURE_TAGS", parseTags) })
-
 export class Capacity extends Context.Reference<Capacity>()("perdure/Capacity", {
   defaultValue: (): Values => defaults
 }) {
   /** @param values what the environment adds to */
   static readonly layerConfig = (
     values: { readonly [Name in keyof Values]?: Values[Name] | undefined } = {}
-  ): Layer.Layer<never, ConfigError.ConfigError> =>
+  ): Layer.Layer<never, SettingInvalid | ConfigError.ConfigError> =>
     Layer.effect(
       Capacity,
       Effect.gen(function* () {
-        const env = yield* fromEnv
+        const pools = yield* variable("PERDURE_POOLS", parse)
+        const tags = yield* variable("PERDURE_TAGS", parseTags)
         const own = parseTags((values.tags ?? []).join(","))
-        if (Either.isLeft(own)) return yield* Effect.fail(ConfigError.InvalidData(["tags"], own.left))
+        if (Either.isLeft(own)) return yield* new SettingInvalid({ setting: "tags", reason: own.left })
         return {
-          pools: { ...values.pools, ...Option.getOrElse(env.pools, () => ({})) },
-          tags: [...new Set([...own.right, ...Option.getOrElse(env.tags, () => [])])]
+          pools: { ...values.pools, ...Option.getOrElse(pools, () => ({})) },
+          tags: [...new Set([...own.right, ...Option.getOrElse(tags, () => [])])]
         }
       })
-    ) as Layer.Layer<never, ConfigError.ConfigError>
+    ) as Layer.Layer<never, SettingInvalid | ConfigError.ConfigError>
 }

@@ -21,7 +21,9 @@ import type { Store } from "../store/index.ts"
 import { Errands } from "../session/index.ts"
 import * as Agreement from "./Agreement.ts"
 import { Capacity } from "./Capacity.ts"
+import { check } from "./internal/fit.ts"
 import { type Pace, paced, pollMs } from "./Pace.ts"
+import type { SettingInvalid } from "./SettingInvalid.ts"
 import { RunnerSettings, type Settings } from "./Settings.ts"
 import * as Traffic from "./Traffic.ts"
 import type { Wire } from "./Wire.ts"
@@ -139,10 +141,13 @@ export const layerRunnerOver = (
   )
 
 /** Why this process does not join the cluster. */
-export type Refused = Traffic.TrafficMisconfigured | Agreement.SettingsDiffer | StoreUnavailable
+export type Refused = SettingInvalid | Traffic.TrafficMisconfigured | Agreement.SettingsDiffer | StoreUnavailable
 
 /** The sockets of a cluster that this process has the settings for. */
-const traffic = Effect.zipRight(Agreement.check, Traffic.wire)
+const traffic = Effect.flatMap(RunnerSettings, check).pipe(
+  Effect.zipRight(Agreement.check),
+  Effect.zipRight(Traffic.wire)
+)
 
 /** A runner among others. */
 export const layerRunner: Layer.Layer<

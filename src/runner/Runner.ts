@@ -35,7 +35,8 @@ import * as Membership from "./Membership.ts"
 import * as Otlp from "./Otlp.ts"
 import * as Peers from "./Peers.ts"
 import * as Recovery from "./Recovery.ts"
-import { databaseUrl, RunnerSettings, type Settings } from "./Settings.ts"
+import type { SettingInvalid } from "./SettingInvalid.ts"
+import { RunnerSettings, type Settings } from "./Settings.ts"
 import * as Watchdog from "./Watchdog.ts"
 
 /** What a runner gives to the program around it. */
@@ -93,7 +94,7 @@ const behavioursOf = <Agents extends ReadonlyArray<Agent.Any>>(agents: Agents) =
   >
 
 /** The settings do not fit the agents, or are none. */
-export type Unfit = ConfigError.ConfigError | Pools.PoolUnknown | Pools.PoolInvalid
+export type Unfit = SettingInvalid | ConfigError.ConfigError | Pools.PoolUnknown | Pools.PoolInvalid
 
 export interface EmbeddedOptions<Agents extends ReadonlyArray<Agent.Any>> {
   readonly agents: Agents
@@ -177,7 +178,7 @@ export const layerCluster = <const Agents extends ReadonlyArray<Agent.Any>>(
     Layer.provide(Watchdog.layer),
     Layer.provide(Capacity.layerConfig(options)),
     Layer.provide(RunnerSettings.layerConfig(options.runner)),
-    Layer.provideMerge(Layer.unwrapEffect(Effect.map(databaseUrl, (url) => Postgres.layer({ url })))),
+    Layer.provideMerge(Postgres.layerConfig),
     Layer.provide(Otlp.layerFromEnv)
   ) as never
 
@@ -192,5 +193,5 @@ export const layerClient = (
     Layer.provide(Alarms.layer),
     Layer.provideMerge(Layer.mergeAll(Journal.layer, Blobs.layer)),
     Layer.provide(RunnerSettings.layerConfig(options.runner)),
-    Layer.provideMerge(Layer.unwrapEffect(Effect.map(databaseUrl, (url) => Postgres.layer({ url }))))
+    Layer.provideMerge(Postgres.layerConfig)
   )

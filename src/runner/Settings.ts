@@ -1,6 +1,9 @@
 /** Settings of a runner in a cluster, each documented here once, with its unit and environment variable. */
 import { randomBytes } from "node:crypto"
 import { Config, type ConfigError, Context, type Duration, Effect, Layer, Option, type Redacted } from "effect"
+import { check } from "./internal/fit.ts"
+import { duration, number, text, variable, whole, wordOrDuration } from "./internal/variable.ts"
+import type { SettingInvalid } from "./SettingInvalid.ts"
 
 /** Files in PEM form, for mutual TLS. */
 export interface TlsSettings {
@@ -36,7 +39,10 @@ export interface Settings {
   readonly healthPort: number | null
   /** `PERDURE_HEARTBEAT`: how often a runner says that it is alive. */
   readonly heartbeat: Duration.DurationInput
-  /** `PERDURE_HEARTBEAT_EXPIRY`: a runner that is silent for longer has hung: its shards are taken. */
+  /**
+   * `PERDURE_HEARTBEAT_EXPIRY`: a runner that is silent for longer has hung: its shards are taken. At least three times
+   * the heartbeat.
+   */
   readonly heartbeatExpiry: Duration.DurationInput
   /**
    * `PERDURE_HANG`: a runner whose main loop has not turned for so long is ended by its watchdog, with code 76. `auto`, the
@@ -45,7 +51,7 @@ export interface Settings {
   readonly hang: Duration.DurationInput | "auto" | "off"
   /** How often a runner looks which others are there. */
   readonly refresh: Duration.DurationInput
-  /** `PERDURE_SHARDS`: how many shards the sessions are spread over. The same on every runner, for good. */
+  /** `PERDURE_SHARDS`: how many shards the sessions are spread over. The same on every runner, for good. 1 to 100,000. */
   readonly shards: number
   /** `PERDURE_WEIGHT`: how many shards this runner takes, compared with others. */
   readonly weight: number
@@ -85,55 +91,54 @@ const complete = (settings: Partial<Settings>): Settings => ({
 })
 
 /** One of them asks for TLS; which of them lacks then is said when it is read. */
-const tlsFromEnv = Config.map(
-  Config.all({
-    cert: Config.withDefault(Config.string("TLS_CERT"), ""),
-    key: Config.withDefault(Config.string("TLS_KEY"), ""),
-    ca: Config.withDefault(Config.string("TLS_CA"), ""),
-    name: Config.withDefault(Config.string("TLS_NAME"), "")
+const tlsFromEnv = Effect.map(
+  Effect.all({
+    cert: variable("PERDURE_TLS_CERT", text),
+    key: variable("PERDURE_TLS_KEY", text),
+    ca: variable("PERDURE_TLS_CA", text),
+    name: variable("PERDURE_TLS_NAME", text)
   }),
-  (tls): TlsSettings | null =>
-    Object.values(tls).every((value) => value === "") ? null : { ...tls, name: tls.name === "" ? null : tls.name }
+  ({ name, ...files }): TlsSettings | null => {
+    const [cert, key, ca] = [files.cert, files.key, files.ca].map((file) => Option.getOrElse(file, () => ""))
+    const isAsked = [cert, key, ca].some((file) => file !== "") || Option.isSome(name)
+    return isAsked ? { cert: cert!, key: key!, ca: ca!, name: Option.getOrNull(name) } : null
+  }
 )
 
-const hangFromEnv = Config.orElse(
-  Config.withDefault(Config.literal("auto", "off")("HANG"), "auto" as const),
-  (): Config.Config<Settings["hang"]> => Config.duration("HANG")
-)
+/** What the environment says. */
+const fromEnv = Effect.gen(function* () {
+  const found = yield* Effect.all({
+    host: variable("PERDURE_HOST", text),
+    port: variable("PERDURE_PORT", whole),
+    listen: variable("PERDURE_LISTEN", text),
+    // One that is empty is a mistake, not a secret that is not set.
+    secret: Config.option(Config.redacted("PERDURE_CLUSTER_SECRET")),
+    healthPort: variable("PERDURE_HEALTH_PORT", whole),
+    heartbeat: variable("PERDURE_HEARTBEAT", duration),
+    heartbeatExpiry: variable("PERDURE_HEARTBEAT_EXPIRY", duration),
+    hang: variable("PERDURE_HANG", wordOrDuration("auto", "off")),
+    shards: variable("PERDURE_SHARDS", whole),
+    weight: variable("PERDURE_WEIGHT", number)
+  })
+  const set = Object.entries<Option.Option<unknown>>(found).flatMap(([name, value]) =>
+    Option.isSome(value) ? [[name, value.value]] : []
+  )
+  return { tls: yield* tlsFromEnv, ...Object.fromEntries(set) } as Partial<Settings>
+})
+
+/** Why settings are none. */
+export type Wrong = SettingInvalid | ConfigError.ConfigError
 
 export class RunnerSettings extends Context.Tag("perdure/RunnerSettings")<RunnerSettings, Settings>() {
+  /** As they are given. {@link Cluster.layerRunner} and its like refuse those that cannot work. */
   static readonly layer = (settings: Partial<Settings> = {}): Layer.Layer<RunnerSettings> =>
     Layer.succeed(RunnerSettings, complete(settings))
 
-  /** From the environment, where `settings` does not say. */
-  static readonly layerConfig = (
-    settings: Partial<Settings> = {}
-  ): Layer.Layer<RunnerSettings, ConfigError.ConfigError> =>
+  /** From the environment, where `settings` does not say. Refuses what a runner cannot work with. */
+  static readonly layerConfig = (settings: Partial<Settings> = {}): Layer.Layer<RunnerSettings, Wrong> =>
     Layer.effect(
       RunnerSettings,
-      Effect.map(
-        Config.all({
-          host: Config.withDefault(Config.nonEmptyString("HOST"), defaults.host),
-          port: Config.withDefault(Config.integer("PORT"), defaults.port),
-          listen: Config.option(Config.nonEmptyString("LISTEN")),
-          secret: Config.option(Config.redacted("CLUSTER_SECRET")),
-          tls: tlsFromEnv,
-          healthPort: Config.option(Config.integer("HEALTH_PORT")),
-          heartbeat: Config.withDefault(Config.duration("HEARTBEAT"), defaults.heartbeat),
-          heartbeatExpiry: Config.withDefault(Config.duration("HEARTBEAT_EXPIRY"), defaults.heartbeatExpiry),
-          hang: hangFromEnv,
-          shards: Config.withDefault(Config.integer("SHARDS"), defaults.shards),
-          weight: Config.withDefault(Config.number("WEIGHT"), defaults.weight)
-        }).pipe(Config.nested("PERDURE")),
-        ({ healthPort, listen, secret, ...rest }) =>
-          complete({
-            ...rest,
-            ...(Option.isSome(listen) ? { listen: listen.value } : {}),
-            secret: Option.getOrNull(secret),
-            healthPort: Option.getOrNull(healthPort),
-            ...settings
-          })
-      )
+      Effect.flatMap(fromEnv, (env) => check(complete({ ...env, ...settings })))
     )
 }
 

@@ -8,6 +8,7 @@ export * as Membership from "./Membership.ts"
 export * as Otlp from "./Otlp.ts"
 export * as Recovery from "./Recovery.ts"
 export * as Runner from "./Runner.ts"
+export { SettingInvalid } from "./SettingInvalid.ts"
 export {
   databaseUrl,
   defaults as runnerDefaults,

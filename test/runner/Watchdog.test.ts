@@ -77,7 +77,9 @@ describe("the watchdog", () => {
       expect(yield* hangOf({ PERDURE_HANG: "auto" })).toBe(4500)
       expect(yield* hangOf({ PERDURE_HANG: "off" })).toBe(null)
       expect(yield* hangOf({ PERDURE_HANG: "30 seconds" })).toBe(30_000)
-      expect((yield* Effect.flip(hangOf({ PERDURE_HANG: "soon" })))._op).toBeDefined()
+      expect((yield* Effect.flip(hangOf({ PERDURE_HANG: "soon" }))).message).toBe(
+        'PERDURE_HANG: "soon" is neither auto nor off nor a duration: write a number and a unit, e.g. "500 millis" or "5 seconds"'
+      )
     })
   )
 })

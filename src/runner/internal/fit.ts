@@ -1,0 +1,79 @@
+/** Whether settings are some that a runner can work with, wherever they come from. */
+import { Duration, Effect, Option } from "effect"
+import { SettingInvalid } from "../SettingInvalid.ts"
+import { durationForm } from "./variable.ts"
+
+/** What of the settings is judged here. */
+export interface Judged {
+  readonly port: number
+  readonly healthPort: number | null
+  readonly heartbeat: Duration.DurationInput
+  readonly heartbeatExpiry: Duration.DurationInput
+  readonly hang: Duration.DurationInput | "auto" | "off"
+  readonly refresh: Duration.DurationInput
+  readonly shards: number
+  readonly weight: number
+}
+
+/** A heartbeat may be late, and one may be lost, without the runner being taken for dead. */
+export const expiryHeartbeatsMin = 3
+
+/** Each shard is a row, and each runner looks at all of them several times a second. */
+export const shardsMax = 100_000
+
+const portMax = 65_535
+
+const wrongPort = (port: number): string | null =>
+  Number.isInteger(port) && port >= 0 && port <= portMax
+    ? null
+    : `${port} is no port: write a whole number from 0 (a free one) to ${portMax}`
+
+const wrongDuration = (given: Duration.DurationInput): string | null => {
+  // From a program without types it may be anything.
+  const read = Option.liftThrowable(Duration.decode)(given)
+  if (Option.isNone(read)) return `it is no duration: ${durationForm}`
+  const ms = Duration.toMillis(read.value)
+  return ms > 0 && Number.isFinite(ms) ? null : `it has to be longer than nothing, and to end: ${durationForm}`
+}
+
+const wrongExpiry = ({ heartbeat, heartbeatExpiry }: Judged): string | null => {
+  const [beat, expiry] = [Duration.toMillis(heartbeat), Duration.toMillis(heartbeatExpiry)]
+  const least = expiryHeartbeatsMin * beat
+  return expiry >= least
+    ? null
+    : `${expiry} millis are less than ${expiryHeartbeatsMin} heartbeats of ${beat} millis, so runners that live would be taken for dead: give it "${least} millis" or more, or lower PERDURE_HEARTBEAT`
+}
+
+/** The first that is wrong, with its name. */
+const wrongOf = (settings: Judged): readonly [setting: string, reason: string] | null => {
+  const { hang, healthPort, heartbeat, heartbeatExpiry, port, refresh, shards, weight } = settings
+  const isCount = Number.isInteger(shards) && shards >= 1 && shards <= shardsMax
+  const isWeight = Number.isFinite(weight) && weight >= 0
+  const checks: ReadonlyArray<readonly [string, () => string | null]> = [
+    ["PERDURE_PORT", () => wrongPort(port)],
+    ["PERDURE_HEALTH_PORT", () => (healthPort === null ? null : wrongPort(healthPort))],
+    ["PERDURE_HEARTBEAT", () => wrongDuration(heartbeat)],
+    ["PERDURE_HEARTBEAT_EXPIRY", () => wrongDuration(heartbeatExpiry) ?? wrongExpiry(settings)],
+    ["PERDURE_HANG", () => (hang === "auto" || hang === "off" ? null : wrongDuration(hang))],
+    ["refresh", () => wrongDuration(refresh)],
+    [
+      "PERDURE_SHARDS",
+      () =>
+        isCount
+          ? null
+          : `${shards} shards cannot be: write a whole number from 1 to ${shardsMax}, the same on every runner`
+    ],
+    ["PERDURE_WEIGHT", () => (isWeight ? null : `${weight} is no weight: write a number from 0 on, e.g. 1`)]
+  ]
+  for (const [setting, check] of checks) {
+    const reason = check()
+    if (reason !== null) return [setting, reason]
+  }
+  return null
+}
+
+/** Refuses settings by which a runner would not work. */
+export const check = <S extends Judged>(settings: S): Effect.Effect<S, SettingInvalid> => {
+  const wrong = wrongOf(settings)
+  return wrong === null ? Effect.succeed(settings) : new SettingInvalid({ setting: wrong[0], reason: wrong[1] })
+}
