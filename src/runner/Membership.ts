@@ -13,7 +13,9 @@ import type { Epoch, Shard } from "../domain/Id.ts"
 import { Alarms, Shards } from "../session/index.ts"
 import { Store } from "../store/index.ts"
 import { Pace } from "./Pace.ts"
+import { Credentials } from "./Credentials.ts"
 import * as Heartbeat from "./internal/heartbeat.ts"
+import { type Info, infoOf } from "./internal/info.ts"
 import { together } from "./internal/together.ts"
 import { RunnerSettings } from "./Settings.ts"
 
@@ -64,12 +66,6 @@ const silence = new StoreUnavailable({ operation: "owned", reason: `no answer wi
 const persistence = <A, R>(effect: Effect.Effect<A, StoreUnavailable, R>) =>
   Effect.mapError(effect, (cause) => new ClusterError.PersistenceError({ cause }))
 
-/** What the others store of a runner: the cluster's own record, and the number that makes its message ids unique. */
-interface Info {
-  readonly runner: string
-  readonly machine: number
-}
-
 const machines = 1024
 
 /** For how long a question that was not answered may still be granted: as long as the store lets a statement run. */
@@ -87,6 +83,7 @@ export const layer: Layer.Layer<
   Effect.gen(function* () {
     const store = yield* Store
     const settings = yield* RunnerSettings
+    const secrets = yield* Credentials
     const alarms = yield* Alarms
     const incarnation = Buffer.from(settings.entropy(8)).toString("hex")
     const expiryMs = Duration.toMillis(settings.heartbeatExpiry)
@@ -143,7 +140,7 @@ export const layer: Layer.Layer<
     })
 
     const pickMachine = Effect.map(store.runners(expiryMs), (runners) => {
-      const taken = new Set(runners.map((runner) => (JSON.parse(runner.info) as Info).machine))
+      const taken = new Set(runners.map((runner) => infoOf(runner).machine))
       for (let i = 0; i < machines; i++) {
         const machine = Buffer.from(settings.entropy(2)).readUInt16BE() % machines
         if (!taken.has(machine)) return machine
@@ -169,7 +166,8 @@ export const layer: Layer.Layer<
             yield* settings.onLost
           }
           const machine = yield* pickMachine
-          const info: Info = { runner: Runner.Runner.encodeSync(runner), machine }
+          const own: Info = { runner: Runner.Runner.encodeSync(runner), machine }
+          const info: Info = secrets.length === 0 ? own : { ...own, secrets }
           yield* store.register({ address, incarnation, info: JSON.stringify(info), healthy })
           yield* Ref.set(registered, address)
           yield* pulse.confirm
@@ -184,7 +182,7 @@ export const layer: Layer.Layer<
         runners.map(
           (row) =>
             [
-              Runner.Runner.decodeSync((JSON.parse(row.info) as Info).runner),
+              Runner.Runner.decodeSync(infoOf(row).runner),
               row.healthy && !(handingOver && row.incarnation === incarnation)
             ] as [Runner.Runner, boolean]
         )

@@ -29,6 +29,7 @@ import {
 import { Postgres, Sqlite, type Store } from "../store/index.ts"
 import { Capacity } from "./Capacity.ts"
 import * as Cluster from "./Cluster.ts"
+import { Credentials } from "./Credentials.ts"
 import * as Door from "./Door.ts"
 import * as Health from "./Health.ts"
 import * as Membership from "./Membership.ts"
@@ -176,7 +177,7 @@ export const layerCluster = <const Agents extends ReadonlyArray<Agent.Any>>(
 > =>
   layerWith(behavioursOf(options.agents), Layer.provide(Cluster.layerRunner, Health.layer), options.sessions).pipe(
     Layer.provide(Watchdog.layer),
-    Layer.provide(Capacity.layerConfig(options)),
+    Layer.provide([Capacity.layerConfig(options), Credentials.layer]),
     Layer.provide(RunnerSettings.layerConfig(options.runner)),
     Layer.provideMerge(Postgres.layerConfig),
     Layer.provide(Otlp.layerFromEnv)
@@ -190,7 +191,7 @@ export const layerClient = (
     Layer.provide(Transport.layerCluster),
     Layer.provide(Cluster.layerClient),
     Layer.provide(Membership.layer),
-    Layer.provide(Alarms.layer),
+    Layer.provide([Alarms.layer, Credentials.layer]),
     Layer.provideMerge(Layer.mergeAll(Journal.layer, Blobs.layer)),
     Layer.provide(RunnerSettings.layerConfig(options.runner)),
     Layer.provideMerge(Postgres.layerConfig)

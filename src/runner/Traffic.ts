@@ -36,7 +36,8 @@ const given = (setting: Redacted.Redacted): Effect.Effect<ReadonlyArray<Redacted
       })
 }
 
-const secretsOf = ({ entropy, secret, tls }: Settings) =>
+/** The secrets of this process, the one that it shows first; `null` where certificates alone decide. */
+export const secretsOf = ({ entropy, secret, tls }: Settings) =>
   Effect.gen(function* () {
     if (secret !== null) return yield* given(secret)
     if (tls !== null) return null

@@ -2,6 +2,7 @@
 export * as Agreement from "./Agreement.ts"
 export { Capacity, type Values as CapacityValues } from "./Capacity.ts"
 export * as Cluster from "./Cluster.ts"
+export { Credentials } from "./Credentials.ts"
 export * as Door from "./Door.ts"
 export * as Health from "./Health.ts"
 export * as Membership from "./Membership.ts"
