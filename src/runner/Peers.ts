@@ -1,17 +1,23 @@
 /** Who is there, as the sessions of this runner see it: what `@effect/cluster` reads of the runners now and then, kept. */
-import { RunnerStorage } from "@effect/cluster"
+import { type Runner, RunnerStorage } from "@effect/cluster"
 import { Context, Effect, Layer } from "effect"
 import { Errands, Peers } from "../session/index.ts"
+
+const nameOf = ({ host, port }: { readonly host: string; readonly port: number }) => `${host}:${port}`
 
 export const layer: Layer.Layer<Peers | RunnerStorage.RunnerStorage, never, RunnerStorage.RunnerStorage> =
   Layer.effectContext(
     Effect.map(RunnerStorage.RunnerStorage, (storage) => {
       let self = ""
-      let there: ReadonlyMap<string, ReadonlySet<string>> = new Map()
+      /** By address: one that is about to leave is there as long as it is on the list, and takes nothing new. */
+      let there: ReadonlyMap<string, { readonly groups: ReadonlySet<string>; readonly isHealthy: boolean }> = new Map()
       const callbacks = new Set<() => void>()
-      const see = (runners: ReadonlyArray<readonly [string, ReadonlyArray<string>]>) => {
-        const same = runners.length === there.size && runners.every(([address]) => there.has(address))
-        there = new Map(runners.map(([address, groups]) => [address, new Set(groups)]))
+      const see = (runners: ReadonlyArray<readonly [Runner.Runner, boolean]>) => {
+        const next = runners.map(
+          ([{ address, groups }, isHealthy]) => [nameOf(address), { groups: new Set(groups), isHealthy }] as const
+        )
+        const same = next.length === there.size && next.every(([address]) => there.has(address))
+        there = new Map(next)
         if (same) return
         for (const callback of callbacks) callback()
       }
@@ -19,7 +25,8 @@ export const layer: Layer.Layer<Peers | RunnerStorage.RunnerStorage, never, Runn
         self: () => self,
         isThere: (address) => there.has(address),
         serves: (tag) => {
-          for (const groups of there.values()) if (groups.has(Errands.groupOf(tag))) return true
+          const group = Errands.groupOf(tag)
+          for (const { groups, isHealthy } of there.values()) if (isHealthy && groups.has(group)) return true
           return false
         },
         onChange: (callback) => {
@@ -27,7 +34,6 @@ export const layer: Layer.Layer<Peers | RunnerStorage.RunnerStorage, never, Runn
           return () => callbacks.delete(callback)
         }
       }
-      const nameOf = ({ host, port }: { readonly host: string; readonly port: number }) => `${host}:${port}`
       return Context.make(Peers, peers).pipe(
         Context.add(RunnerStorage.RunnerStorage, {
           ...storage,
@@ -35,15 +41,7 @@ export const layer: Layer.Layer<Peers | RunnerStorage.RunnerStorage, never, Runn
             self = nameOf(runner.address)
             return storage.register(runner, healthy)
           },
-          getRunners: Effect.tap(storage.getRunners, (runners) =>
-            Effect.sync(() =>
-              see(
-                runners.flatMap(([runner, healthy]) =>
-                  healthy ? [[nameOf(runner.address), runner.groups] as const] : []
-                )
-              )
-            )
-          )
+          getRunners: Effect.tap(storage.getRunners, (runners) => Effect.sync(() => see(runners)))
         })
       )
     })

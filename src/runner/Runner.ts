@@ -73,7 +73,8 @@ export const layerWith = <R, E, RC>(
 ) => {
   const content = Layer.mergeAll(Journal.layer, Blobs.layer)
   // What is built last is left first: the shards are handed over while their sessions are still there.
-  const serving = Layer.mergeAll(Recovery.layer, Client.Client.layer).pipe(
+  const serving = Errands.layerLeaving.pipe(
+    Layer.provideMerge(Layer.mergeAll(Recovery.layer, Client.Client.layer)),
     Layer.provideMerge(Sessions.layer),
     Layer.provide(layerErrands),
     Layer.provideMerge(Transport.layerCluster),

@@ -16,11 +16,12 @@ import type { Epoch, SessionKey } from "../domain/Id.ts"
 import { Metrics } from "../telemetry/index.ts"
 import { away } from "./internal/away.ts"
 import { ErrandHost, type Surroundings } from "./internal/errandHost.ts"
-import { ErrandEntity, ErrandLost, groupOf, parseId } from "./internal/errandProtocol.ts"
+import { ErrandEntity, ErrandLost, groupOf, nameOf, parseId } from "./internal/errandProtocol.ts"
 import { type Gate, here } from "./internal/gate.ts"
 import { Peers } from "./Peers.ts"
 import { Pools } from "./Pools.ts"
 import { Registry } from "./Registry.ts"
+import { SessionSettings } from "./Settings.ts"
 
 export { groupOf }
 
@@ -32,6 +33,11 @@ export class Errands extends Context.Tag("perdure/Errands")<
   {
     /** @internal Where a session asks for slots of a pool (`heavy`, or `heavy@gpu`: of a runner with the tag). */
     readonly gate: (key: SessionKey, epoch: Epoch, agent: string, pool: string) => Gate
+    /**
+     * Before this runner leaves: no errand comes any more, what runs for others may go on for `drain` and its outcome be
+     * fetched, and the rest is ended. Returns at once where there is none.
+     */
+    readonly leave: Effect.Effect<void>
   }
 >() {}
 
@@ -41,23 +47,34 @@ const misrouted = ({ entityId, shardId }: EntityAddress.EntityAddress, sharding:
   return own.group === shardId.group && own.id === shardId.id ? found : null
 }
 
+/** The hosts of this runner. */
+interface Hosts {
+  readonly all: Set<ErrandHost>
+  readonly name: () => string
+  readonly isLeaving: () => boolean
+}
+
 /** Runs the errands of others. */
-const serve = (around: Surroundings, hosts: Set<ErrandHost>, pools: Pools["Type"], registry: Registry["Type"]) =>
+const serve = (around: Surroundings, hosts: Hosts, pools: Pools["Type"], registry: Registry["Type"]) =>
   Effect.gen(function* () {
     const address = yield* Entity.CurrentAddress
     const found = misrouted(address, yield* Sharding.Sharding)
     if (found === null) {
       const refuse = () => Effect.fail(new Errors.Misrouted({ reason: "its id does not belong to its shard" }))
-      return ErrandEntity.of({ Reserve: refuse, Begin: refuse, Follow: refuse, Drop: refuse })
+      return ErrandEntity.of({ Reserve: refuse, Keep: refuse, Begin: refuse, Follow: refuse, Drop: refuse })
     }
     const { key } = found
     const gateOf = (pool: string) => here(pools.get(pool), key.namespace)
-    const host = new ErrandHost(key, { ...around, gateOf })
-    hosts.add(host)
+    // One that is being closed is asked for no more, and is over before another takes its place (I7).
+    const last = [...hosts.all].filter(({ id }) => id === address.entityId)
+    yield* Effect.forEach(last, ({ close }) => close, { concurrency: "unbounded", discard: true })
+    const host = new ErrandHost(hosts.name(), key, { ...around, gateOf }, address.entityId)
+    if (hosts.isLeaving()) yield* host.close
+    hosts.all.add(host)
     yield* Effect.addFinalizer(() =>
       Effect.ensuring(
         host.close,
-        Effect.sync(() => hosts.delete(host))
+        Effect.sync(() => hosts.all.delete(host))
       )
     )
     return ErrandEntity.of({
@@ -71,17 +88,18 @@ const serve = (around: Surroundings, hosts: Set<ErrandHost>, pools: Pools["Type"
             AgentUnknown: (error) => new ErrandLost({ reason: error.message })
           })
         ),
-      Begin: ({ payload: { attempt, epoch, ticket } }) =>
-        host.begin(ticket, epoch, { ...attempt, partial: attempt.partial }),
+      Keep: ({ payload: { epoch, host: name, ticket } }) => host.keep(ticket, epoch, name),
+      Begin: ({ payload: { attempt, epoch, host: name, ticket } }) =>
+        host.begin(ticket, epoch, name, { ...attempt, partial: attempt.partial }),
       Follow: ({ payload: { epoch, saved, seen, ticket, waitMs } }) => host.follow(ticket, epoch, seen, saved, waitMs),
-      Drop: ({ payload: { epoch, ticket } }) => host.drop(ticket, epoch)
+      Drop: ({ payload: { epoch, host: name, ticket } }) => host.drop(ticket, epoch, name)
     })
   })
 
 /** @param tags what this runner has, and others may not */
 export const layer = (
   tags: ReadonlyArray<string>
-): Layer.Layer<Errands, never, Sharding.Sharding | Pools | Peers | Registry | Blobs> =>
+): Layer.Layer<Errands, never, Sharding.Sharding | Pools | Peers | Registry | Blobs | SessionSettings> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const pools = yield* Pools
@@ -91,9 +109,12 @@ export const layer = (
       const runtime = yield* Effect.interruptible(Effect.runtime<Blobs>())
       const client = yield* ErrandEntity.client
       const own = new Set(tags)
+      const { drain } = yield* SessionSettings
       const hosts = new Set<ErrandHost>()
       const now = () => clock.unsafeCurrentTimeMillis()
+      const startedAt = now()
       let numbers = 0
+      let isLeaving = false
       const reports = new Map<string, (ms: number) => void>()
       const reportOf = (pool: string) => {
         const report = reports.get(pool) ?? Metrics.pool(pool).waited
@@ -112,6 +133,7 @@ export const layer = (
             fork: Runtime.runFork(runtime),
             self: peers.self,
             serves: peers.serves,
+            isThere: peers.isThere,
             number: () => ++numbers,
             now,
             waited: reportOf(wanted)
@@ -119,7 +141,11 @@ export const layer = (
           { key, epoch, agent, pool, tag }
         )
       }
-      const errands = Layer.succeed(Errands, { gate })
+      const leave = Effect.suspend(() => {
+        isLeaving = true
+        return Effect.forEach([...hosts], (host) => host.leave(drain), { concurrency: "unbounded", discard: true })
+      })
+      const errands = Layer.succeed(Errands, { gate, leave })
       if (own.size === 0) return errands
 
       const around: Surroundings = {
@@ -129,6 +155,11 @@ export const layer = (
           Runtime.runFork(Runtime.updateContext(runtime, Context.merge(registered.context)))(
             effect as Effect.Effect<void>
           )
+      }
+      const served: Hosts = {
+        all: hosts,
+        name: () => nameOf(peers.self(), startedAt, ++numbers),
+        isLeaving: () => isLeaving
       }
       const sweep = Effect.suspend(() => {
         const past = now() - silenceMs
@@ -148,7 +179,7 @@ export const layer = (
       )
       return Layer.merge(
         errands,
-        ErrandEntity.toLayer(serve(around, hosts, pools, registry), {
+        ErrandEntity.toLayer(serve(around, served, pools, registry), {
           concurrency: "unbounded",
           disableFatalDefects: true,
           mailboxCapacity: "unbounded"
@@ -156,3 +187,8 @@ export const layer = (
       )
     })
   )
+
+/** To be built last, so that it is left first: what runs for others ends, and is told, while others can still ask. */
+export const layerLeaving: Layer.Layer<never, never, Errands> = Layer.scopedDiscard(
+  Effect.flatMap(Errands, ({ leave }) => Effect.addFinalizer(() => leave))
+)

@@ -6,8 +6,9 @@ export class Peers extends Context.Tag("perdure/Peers")<
   {
     /** This runner's address; empty before it is one of them. */
     readonly self: () => string
+    /** Whether a runner is one of them, also one that is about to leave: what it has asked for is still wanted. */
     readonly isThere: (address: string) => boolean
-    /** Whether a runner that is there, this one or another, has the tag. */
+    /** Whether a runner that takes work, this one or another, has the tag. */
     readonly serves: (tag: string) => boolean
     /** Runs the callback whenever a runner comes or goes. Returns how to forget it. */
     readonly onChange: (callback: () => void) => () => void

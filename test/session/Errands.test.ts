@@ -42,14 +42,18 @@ const setting = (slots: number, perform: (context: StepContext) => Effect.Effect
         )
     }
     const registered = { behaviour, context: Context.empty() }
-    const host = new ErrandHost(SessionKey.parse("default/s"), {
+    const host = new ErrandHost("a:2#1.1", SessionKey.parse("default/s"), {
       now: () => now,
       gateOf: (pool) => here(pools.get(pool), "default"),
       fork: (_, effect) => Runtime.runFork(runtime)(effect)
     })
+    const begin = (ticket: string, at: Epoch) => host.begin(ticket, at, host.name, step)
+    const drop = (ticket: string, at: Epoch) => host.drop(ticket, at, host.name)
     const pool = pools.get("heavy").fair
-    const reserve = (ticket: string, at: Epoch) => host.reserve(ticket, at, "heavy", registered, "a:1", 0)
-    return { host, reserve, witness, pool, wait: (ms: number) => (now += ms) }
+    /** Whether the slot is there. */
+    const reserve = (ticket: string, at: Epoch) =>
+      Effect.map(host.reserve(ticket, at, "heavy", registered, "a:1", 0), (name) => name !== null)
+    return { host, begin, drop, reserve, witness, pool, wait: (ms: number) => (now += ms) }
   })
 
 const live = <A, E>(effect: Effect.Effect<A, E, Blobs>) =>
@@ -59,24 +63,24 @@ describe("an errand", () => {
   it.live("waits for its slot, begins once however often that is said, and tells its end until it is dropped", () =>
     live(
       Effect.gen(function* () {
-        const { host, pool, reserve, witness } = yield* setting(1, ({ emit }) =>
+        const { begin, drop, host, pool, reserve, witness } = yield* setting(1, ({ emit }) =>
           Effect.as(emit("progress", "half"), "painted")
         )
         expect(yield* reserve("1", epoch(1))).toBe(true)
         expect(yield* reserve("2", epoch(1))).toBe(false)
-        yield* Effect.all([host.begin("1", epoch(1), step), host.begin("1", epoch(1), step)], { concurrency: 2 })
+        yield* Effect.all([begin("1", epoch(1)), begin("1", epoch(1))], { concurrency: 2 })
         const first = yield* host.follow("1", epoch(1), 0, 0, 1_000)
         expect(first.pieces).toEqual([{ channel: "progress", text: "half" }])
         // The answer was lost: it is asked for again.
         expect(yield* host.follow("1", epoch(1), 0, 0, 1_000)).toEqual(first)
         const last = yield* host.follow("1", epoch(1), 1, 0, 1_000)
         expect(last.outcome).toMatchObject({ _tag: "Succeeded", output: { output: "painted" } })
-        yield* host.begin("1", epoch(1), step)
+        yield* begin("1", epoch(1))
         expect(witness).toEqual(["began"])
         // Its slot went to the next when it was done.
         expect(yield* reserve("2", epoch(1))).toBe(true)
-        yield* host.drop("1", epoch(1))
-        expect((yield* Effect.flip(host.begin("1", epoch(1), step)))._tag).toBe("ErrandLost")
+        yield* drop("1", epoch(1))
+        expect((yield* Effect.flip(begin("1", epoch(1))))._tag).toBe("ErrandLost")
         yield* host.close
         expect([pool.running, pool.waiting]).toEqual([0, 0])
         expect(witness).toEqual(["began"])
@@ -87,12 +91,12 @@ describe("an errand", () => {
   it.live("of an older epoch is refused, and ended before one of a newer epoch begins (I3)", () =>
     live(
       Effect.gen(function* () {
-        const { host, reserve, witness } = yield* setting(1, () => Effect.never)
+        const { begin, host, reserve, witness } = yield* setting(1, () => Effect.never)
         yield* reserve("1", epoch(1))
-        yield* host.begin("1", epoch(1), step)
+        yield* begin("1", epoch(1))
         expect(yield* reserve("9", epoch(2))).toBe(true)
         expect(witness).toEqual(["began", "interrupted"])
-        expect((yield* Effect.flip(host.begin("1", epoch(1), step))).message).toContain("another runner now")
+        expect((yield* Effect.flip(begin("1", epoch(1)))).message).toContain("another runner now")
         expect((yield* Effect.flip(reserve("8", epoch(1)))).message).toContain("another runner now")
         yield* host.close
       })
@@ -102,10 +106,10 @@ describe("an errand", () => {
   it.live("that nobody asks after is ended, and one that was never begun is never begun elsewhere (I5, I7)", () =>
     live(
       Effect.gen(function* () {
-        const { host, pool, reserve, wait, witness } = yield* setting(1, () => Effect.never)
-        expect((yield* Effect.flip(host.begin("0", epoch(1), step)))._tag).toBe("ErrandLost")
+        const { begin, host, pool, reserve, wait, witness } = yield* setting(1, () => Effect.never)
+        expect((yield* Effect.flip(begin("0", epoch(1))))._tag).toBe("ErrandLost")
         yield* reserve("1", epoch(1))
-        yield* host.begin("1", epoch(1), step)
+        yield* begin("1", epoch(1))
         yield* reserve("2", epoch(1))
         wait(10)
         yield* reserve("2", epoch(1))
@@ -121,9 +125,9 @@ describe("an errand", () => {
   it.live("saves what it wants saved when the other runner says that it is, and goes on then", () =>
     live(
       Effect.gen(function* () {
-        const { host, reserve } = yield* setting(1, ({ save }) => Effect.as(save({ layers: 1 }), "painted"))
+        const { begin, host, reserve } = yield* setting(1, ({ save }) => Effect.as(save({ layers: 1 }), "painted"))
         yield* reserve("1", epoch(1))
-        yield* host.begin("1", epoch(1), step)
+        yield* begin("1", epoch(1))
         const asked = yield* host.follow("1", epoch(1), 0, 0, 1_000)
         expect([asked.save, asked.outcome]).toEqual([{ number: 1, partial: { layers: 1 } }, null])
         const waiting = yield* Effect.fork(host.follow("1", epoch(1), 0, 1, 1_000))

@@ -4,17 +4,20 @@
  * I5: a step is intended when its slot over there is held. What then cannot be asked any more is lost: the runner has died,
  * and whether the step may be repeated decides, as after any crash.
  */
-import { Cause, Effect, Exit, Fiber } from "effect"
+import { Cause, Effect, Exit, Fiber, Option } from "effect"
 import type { Epoch, SessionKey } from "../../domain/Id.ts"
 import type { OpenStep } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
 import type { AttemptExit } from "./attempt.ts"
-import { type ErrandEntity, idOf } from "./errandProtocol.ts"
+import { addressOf, type ErrandEntity, ErrandLost, idOf } from "./errandProtocol.ts"
 import type { Gate, Lease } from "./gate.ts"
 
 /** How long a look waits for news, in milliseconds: also how often the other runner hears that we are there. */
 const lookMs = 1_000
-/** How long a look may take before its runner counts as lost. */
+/**
+ * How long a look may take before its runner counts as lost, in milliseconds, and how long that runner is told to end it.
+ * Longer than a host waits for whoever asks after an errand: one that hears nothing of us has ended it by itself then.
+ */
 const answerMs = 6_000
 /** How long to wait before asking again where there was no answer, or nobody to ask. */
 const againMs = 200
@@ -29,6 +32,8 @@ export interface Surroundings {
   /** This runner's address. */
   readonly self: () => string
   readonly serves: (tag: string) => boolean
+  /** Whether the runner with this address is on the list. */
+  readonly isThere: (address: string) => boolean
   /** A number that this process has not given before. */
   readonly number: () => number
   readonly now: () => number
@@ -48,6 +53,13 @@ interface Asking {
   fiber: Fiber.RuntimeFiber<void> | null
 }
 
+/** A slot over there. */
+interface Slot {
+  readonly ticket: string
+  /** The host that granted it. */
+  readonly host: string
+}
+
 const lost = (reason: string): AttemptExit => ({
   _tag: "Failed",
   failure: { class: "RunnerLost", message: `the runner that ran this attempt was lost: ${reason}` },
@@ -61,41 +73,120 @@ const reasonOf = (cause: Cause.Cause<unknown>): string => {
   return (error instanceof Error ? error.message : String(error)).slice(0, 500)
 }
 
+/** What the host said, if it was the host that said something. */
+const lossOf = (cause: Cause.Cause<unknown>): ErrandLost | null => {
+  const error = Cause.squash(cause)
+  return error instanceof ErrandLost ? error : null
+}
+
 export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wanted): Gate => {
-  const { client, fork, now, number, self, serves, waited } = around
-  const host = client(idOf(tag, key))
+  const { client, fork, isThere, now, number, self, serves, waited } = around
+  const remote = client(idOf(tag, key))
   const waiters: Array<(lease: Lease) => void> = []
   const asking = new Set<Asking>()
 
-  const ask = (ticket: string, waitMs: number): Effect.Effect<boolean> =>
-    host.Reserve({ ticket, epoch, pool, agent, from: self(), waitMs }).pipe(
+  /** The name of the host if it has granted the slot, `null` while it has not, `"over"` where it never will. */
+  const ask = (ticket: string): Effect.Effect<string | null | "over"> =>
+    remote.Reserve({ ticket, epoch, pool, agent, from: self(), waitMs: lookMs }).pipe(
       Effect.timeout(answerMs),
       Effect.exit,
       // No answer is no slot: the one that is there will be found, or a new one.
-      Effect.map((exit) => Exit.isSuccess(exit) && exit.value)
+      Effect.map((exit) => (Exit.isSuccess(exit) ? exit.value : lossOf(exit.cause) === null ? null : "over"))
     )
 
-  const drop = (ticket: string): Effect.Effect<void> =>
-    Effect.asVoid(Effect.exit(Effect.timeout(host.Drop({ ticket, epoch }), answerMs)))
+  /**
+   * Ends it over there, and answers whether it is certain that it never began. Told on and on, but not for ever: a host that
+   * has heard nothing for {@link answerMs} has ended it by itself, and one whose runner is off the list is dead.
+   */
+  const drop = ({ host, ticket }: Slot): Effect.Effect<boolean> => {
+    const isGone = () => host !== "" && !isThere(addressOf(host))
+    const told: Effect.Effect<boolean> = Effect.suspend(() =>
+      isGone()
+        ? Effect.succeed(false)
+        : Effect.flatMap(Effect.exit(remote.Drop({ ticket, epoch, host })), (exit) => {
+            if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
+            // Under a newer epoch: whoever has that one has ended it.
+            if (lossOf(exit.cause) !== null) return Effect.succeed(false)
+            return Effect.zipRight(Effect.sleep(againMs), told)
+          })
+    )
+    // Also where all is being interrupted: what is not interruptible cannot time out.
+    return Effect.map(
+      Effect.timeoutOption(Effect.interruptible(told), answerMs),
+      Option.getOrElse(() => false)
+    )
+  }
 
-  const leaseOf = (ticket: string): Lease => {
-    // What is held and not begun yet is asked for on and on: what nobody asks for is given to others.
-    const held = fork(Effect.forever(Effect.zipRight(Effect.sleep(lookMs), ask(ticket, 0))))
+  /** Asks until there is a slot. */
+  const slot: Effect.Effect<Slot> = Effect.suspend(() => {
+    let ticket = `${epoch}.${number()}`
+    let isAsked = false
+    const until: Effect.Effect<Slot> = Effect.suspend(() => {
+      const from = now()
+      isAsked ||= serves(tag)
+      return Effect.flatMap(serves(tag) ? ask(ticket) : Effect.succeed(null), (host) => {
+        if (host !== null && host !== "over") return Effect.succeed({ ticket, host })
+        if (host === "over") ticket = `${epoch}.${number()}`
+        // It has waited over there, unless there was nobody or a refusal.
+        return Effect.zipRight(Effect.sleep(Math.max(0, againMs - (now() - from))), until)
+      })
+    })
+    return Effect.onInterrupt(until, () => (isAsked ? drop({ ticket, host: "" }) : Effect.void))
+  })
+
+  /** What is held and not begun yet is asked for on and on: what nobody asks for is given to others. Ends with the slot. */
+  const keep = ({ host, ticket }: Slot): Effect.Effect<void> =>
+    Effect.sleep(lookMs).pipe(
+      Effect.zipRight(Effect.exit(Effect.timeout(remote.Keep({ ticket, epoch, host }), answerMs))),
+      Effect.flatMap((exit) =>
+        Exit.isFailure(exit) && lossOf(exit.cause) !== null ? Effect.void : keep({ host, ticket })
+      )
+    )
+
+  const leaseOf = (first: Slot): Lease => {
+    let held: Slot = first
+    let isKept = true
+    const keeping = fork(
+      Effect.zipRight(
+        keep(first),
+        Effect.sync(() => {
+          isKept = false
+        })
+      )
+    )
+    /** I5: what has certainly not begun is no doubt: it waits for another slot, as before it was intended. */
+    const run = (step: OpenStep, context: StepContext): Effect.Effect<AttemptExit> =>
+      Effect.flatMap(isKept ? perform(held, step, context) : Effect.succeed(null), (exit) =>
+        exit === null
+          ? Effect.flatMap(slot, (next) => {
+              held = next
+              isKept = true
+              return run(step, context)
+            })
+          : Effect.succeed(exit)
+      )
     return {
-      elsewhere: (step, context) => Effect.zipRight(Fiber.interrupt(held), perform(ticket, step, context)),
+      elsewhere: (step, context) => Effect.zipRight(Fiber.interrupt(keeping), run(step, context)),
       release: () => {
-        fork(Effect.zipRight(Fiber.interrupt(held), drop(ticket)))
+        fork(Effect.zipRight(Fiber.interrupt(keeping), drop(held)))
       }
     }
   }
 
-  const perform = (ticket: string, step: OpenStep, context: StepContext): Effect.Effect<AttemptExit> => {
-    const follow = (seen: number, saved: number): Effect.Effect<AttemptExit> =>
-      host.Follow({ ticket, epoch, seen, saved, waitMs: lookMs }).pipe(
+  /** Runs the attempt over there; `null` where it is certain that it has not begun. */
+  const perform = (slot: Slot, step: OpenStep, context: StepContext): Effect.Effect<AttemptExit | null> => {
+    const { host, ticket } = slot
+    // I7: nor may it be tried again before it is over there.
+    const failed = (cause: Cause.Cause<unknown>) =>
+      Effect.map(drop(slot), (neverBegan) =>
+        neverBegan || lossOf(cause)?.neverBegan === true ? null : lost(reasonOf(cause))
+      )
+    const follow = (seen: number, saved: number): Effect.Effect<AttemptExit | null> =>
+      remote.Follow({ ticket, epoch, seen, saved, waitMs: lookMs }).pipe(
         Effect.timeout(answerMs),
         Effect.exit,
         Effect.flatMap((exit) => {
-          if (Exit.isFailure(exit)) return Effect.succeed(lost(reasonOf(exit.cause)))
+          if (Exit.isFailure(exit)) return failed(exit.cause)
           const { outcome, pieces, save } = exit.value
           const heard = Effect.forEach(pieces, ({ channel, text }) => context.emit(channel, text), { discard: true })
           if (outcome !== null) return Effect.as(heard, outcome as AttemptExit)
@@ -103,32 +194,20 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
           return Effect.flatMap(Effect.zipRight(heard, kept), (saved) => follow(seen + pieces.length, saved))
         })
       )
-    return host.Begin({ ticket, epoch, attempt: step }).pipe(
+    return remote.Begin({ ticket, epoch, host, attempt: step }).pipe(
       Effect.timeout(answerMs),
       Effect.exit,
-      Effect.flatMap((exit) => (Exit.isFailure(exit) ? Effect.succeed(lost(reasonOf(exit.cause))) : follow(0, 0))),
+      Effect.flatMap((exit) => (Exit.isFailure(exit) ? failed(exit.cause) : follow(0, 0))),
       // I7: the step is not over here before it is over there.
-      Effect.onInterrupt(() => drop(ticket))
+      Effect.onInterrupt(() => drop(slot))
     )
   }
 
-  const reserve = (mine: Asking) => {
-    const ticket = `${epoch}.${number()}`
-    const until: Effect.Effect<void> = Effect.suspend(() => {
-      const from = now()
-      return Effect.flatMap(serves(tag) ? ask(ticket, lookMs) : Effect.succeed(false), (granted) =>
-        granted
-          ? Effect.sync(() => grant(mine, ticket))
-          : // It has waited over there, unless there was nobody or a refusal.
-            Effect.zipRight(Effect.sleep(Math.max(0, againMs - (now() - from))), until)
-      )
-    })
-    return Effect.onInterrupt(until, () => drop(ticket))
-  }
+  const reserve = (mine: Asking) => Effect.map(slot, (granted) => grant(mine, granted))
 
-  const grant = (mine: Asking, ticket: string): void => {
+  const grant = (mine: Asking, granted: Slot): void => {
     asking.delete(mine)
-    const lease = leaseOf(ticket)
+    const lease = leaseOf(granted)
     const first = waiters.shift()
     if (first === undefined) lease.release()
     else first(lease)

@@ -1,6 +1,6 @@
 /** One errand, on the runner that runs it: its slot, what it says, and what it came to. */
 import { Deferred, Effect, type Fiber, FiberId } from "effect"
-import type { SessionKey } from "../../domain/Id.ts"
+import type { Epoch, SessionKey } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
 import type { Channel } from "../../feed/index.ts"
 import type { Registered } from "../Registry.ts"
@@ -19,6 +19,10 @@ interface Saving {
 
 /** Units of live text in one answer: far less than what fits in a frame. */
 const textMost = 256 * 1024
+/** How much live text may wait to be fetched, in units; a tool that says more waits. */
+const waitingMost = 1024 * 1024
+/** What a piece weighs beside its text, in units. */
+const pieceWeight = 64
 
 const outcomeOf = (exit: AttemptExit): NonNullable<News["outcome"]> => {
   switch (exit._tag) {
@@ -43,16 +47,23 @@ export class Errand {
   /** Live text that has not been fetched, from number `fetched` on. */
   private readonly pieces: Array<{ readonly channel: Channel; readonly text: string }> = []
   private fetched = 0
+  private weight = 0
+  /** Whoever says something waits here while too much has not been fetched. */
+  private readonly room = new Waiters()
+  private isOver = false
+  private isGone = false
   private saving: ReadonlyArray<Saving> = []
   private saves = 0
   private outcome: News["outcome"] = null
 
   /**
+   * @param epoch of its session
    * @param from the runner of its session
    * @param seenAt when somebody asked after it last
    */
   constructor(
     readonly ticket: string,
+    readonly epoch: Epoch,
     readonly registered: Registered,
     readonly from: string,
     public seenAt: number
@@ -84,20 +95,45 @@ export class Errand {
   }
 
   settle(exit: AttemptExit): void {
-    this.outcome = outcomeOf(exit)
+    // Cut off from outside: that is no outcome of the tool (I5).
+    if (!this.isOver || exit._tag === "Succeeded") this.outcome = outcomeOf(exit)
     this.leave()
+  }
+
+  /** It is about to be ended from outside. */
+  stop(): void {
+    this.isOver = true
+    // Nobody fetches any more: whoever waits for that goes on, and meets the interruption.
+    this.room.wake()
+  }
+
+  /** Nothing of it runs any more. */
+  forget(): void {
+    this.isGone = true
+    this.leave()
+  }
+
+  /** Whether it is being ended, or has been: it begins no more. */
+  get isStopped(): boolean {
+    return this.isOver
+  }
+
+  /** Whether it was ended from outside, and nothing of it runs any more. */
+  get isLost(): boolean {
+    return this.isGone && this.outcome === null
   }
 
   /** The other runner has these. */
   acknowledge(seen: number, saved: number): void {
-    this.pieces.splice(0, seen - this.fetched)
+    for (const { text } of this.pieces.splice(0, seen - this.fetched)) this.weight -= text.length + pieceWeight
     this.fetched = Math.max(this.fetched, seen)
+    if (!this.isFull) this.room.wake()
     for (const one of this.saving) if (one.number <= saved) Deferred.unsafeDone(one.done, Effect.void)
     this.saving = this.saving.filter(({ number }) => number > saved)
   }
 
   get hasNews(): boolean {
-    return this.pieces.length > 0 || this.saving.length > 0 || this.outcome !== null
+    return this.isLost || this.pieces.length > 0 || this.saving.length > 0 || this.outcome !== null
   }
 
   get news(): News {
@@ -124,6 +160,26 @@ export class Errand {
     })
   }
 
+  private get isFull(): boolean {
+    return this.weight > waitingMost && !this.isOver
+  }
+
+  /** Until the other runner has fetched enough: a tool that floods waits for it, and this runner's memory is bounded. */
+  private readonly hasRoom: Effect.Effect<void> = Effect.suspend(() => {
+    if (!this.isFull) return Effect.void
+    const waiter = this.room.listen()
+    return Effect.zipRight(Effect.ensuring(waiter.news, Effect.sync(waiter.stop)), this.hasRoom)
+  })
+
+  private say(channel: Channel, text: string): void {
+    for (let at = 0; at < text.length; at += textMost) {
+      const piece = text.slice(at, at + textMost)
+      this.pieces.push({ channel, text: piece })
+      this.weight += piece.length + pieceWeight
+    }
+    this.changed.wake()
+  }
+
   contextOf(key: SessionKey, step: OpenStep): StepContext {
     return {
       key,
@@ -135,9 +191,10 @@ export class Errand {
         return idempotencyKey(key, step.step)
       },
       emit: (channel, text) =>
-        Effect.sync(() => {
-          this.pieces.push({ channel, text })
-          this.changed.wake()
+        Effect.suspend(() => {
+          if (this.isOver) return Effect.void
+          this.say(channel, text)
+          return this.hasRoom
         }),
       saved: step.partial,
       save: (partial) =>

@@ -2,10 +2,12 @@
  * The errands of one session on this runner: steps that run here because this runner has what they need.
  *
  * - I3: a call under an older epoch is refused; the first under a newer one ends what the older ones had begun.
- * - I5: an errand begins once. One that is not known here is lost, and never begun in its place.
+ * - I5: an errand begins once, and only on the host that granted its slot. One that is not known here is lost, and never
+ *   begun in its place. One that was ended from outside is lost, whatever its end looked like; one that never began is known
+ *   not to have begun.
  * - I7: what nobody asks after, or whose session's runner has gone, is ended, with all that it had started.
  */
-import { Effect, Fiber } from "effect"
+import { type Duration, Effect, Fiber } from "effect"
 import type { Blobs } from "../../blob/index.ts"
 import type { Epoch, SessionKey } from "../../domain/Id.ts"
 import type { Registered } from "../Registry.ts"
@@ -14,6 +16,7 @@ import { settle } from "./attempt.ts"
 import { Errand } from "./errand.ts"
 import { ErrandLost, type News } from "./errandProtocol.ts"
 import type { Gate } from "./gate.ts"
+import { Waiters } from "./waiters.ts"
 
 export interface Surroundings {
   readonly now: () => number
@@ -21,95 +24,172 @@ export interface Surroundings {
   readonly fork: (registered: Registered, effect: Effect.Effect<void, never, Blobs>) => Fiber.RuntimeFiber<void>
 }
 
+/** How many tickets that are over are remembered. Of one that is forgotten nobody knows whether it began. */
+const pastMost = 1_000
+
 export class ErrandHost {
   private readonly errands = new Map<string, Errand>()
   private readonly gates = new Map<string, Gate>()
+  /** Tickets that are over, and whether what they stood for had begun. */
+  private readonly past = new Map<string, boolean>()
+  private readonly ended = new Waiters()
+  private isLeaving = false
   private epoch = -1
 
+  /**
+   * @param name no other host ever has the same
+   * @param id what it is asked for under: its entity's
+   */
   constructor(
+    readonly name: string,
     private readonly key: SessionKey,
-    private readonly around: Surroundings
+    private readonly around: Surroundings,
+    readonly id = ""
   ) {}
 
-  /** Waits for a slot, and says whether it is there. */
-  reserve(ticket: string, epoch: Epoch, pool: string, registered: Registered, from: string, waitMs: number) {
+  /** Waits for a slot, and answers with the host's name when it is there. */
+  reserve(
+    ticket: string,
+    epoch: Epoch,
+    pool: string,
+    registered: Registered,
+    from: string,
+    waitMs: number
+  ): Effect.Effect<string | null, ErrandLost> {
     return Effect.flatMap(this.under(epoch), () => {
-      const errand = this.errands.get(ticket) ?? this.queue(ticket, pool, registered, from)
+      if (this.isLeaving) return new ErrandLost({ reason: "its runner leaves" })
+      // A call that comes late does not bring back what is over.
+      if (this.past.has(ticket)) return this.lost(ticket)
+      const errand = this.errands.get(ticket) ?? this.queue(ticket, epoch, pool, registered, from)
       errand.seenAt = this.around.now()
       return Effect.map(
-        errand.until(() => errand.hasSlot, waitMs),
-        () => errand.hasSlot
+        errand.until(() => errand.hasSlot || errand.isStopped, waitMs),
+        () => (errand.hasSlot ? this.name : null)
       )
     })
   }
 
+  /** The slot is still wanted. */
+  keep(ticket: string, epoch: Epoch, host: string): Effect.Effect<void, ErrandLost> {
+    return Effect.asVoid(this.find(ticket, epoch, host))
+  }
+
   /** Begins it in its slot; once. */
-  begin(ticket: string, epoch: Epoch, step: OpenStep): Effect.Effect<void, ErrandLost> {
-    return Effect.flatMap(this.find(ticket, epoch), (errand) => {
+  begin(ticket: string, epoch: Epoch, host: string, step: OpenStep): Effect.Effect<void, ErrandLost> {
+    return Effect.flatMap(this.find(ticket, epoch, host), (errand) => {
       if (errand.fiber !== null) return Effect.void
-      if (!errand.hasSlot) return new ErrandLost({ reason: "it has no slot" })
+      if (errand.isStopped || !errand.hasSlot) return new ErrandLost({ reason: "it has no slot", neverBegan: true })
       errand.fiber = this.around.fork(errand.registered, this.run(errand, step))
       return Effect.void
     })
   }
 
   follow(ticket: string, epoch: Epoch, seen: number, saved: number, waitMs: number): Effect.Effect<News, ErrandLost> {
-    return Effect.flatMap(this.find(ticket, epoch), (errand) => {
+    return Effect.flatMap(this.find(ticket, epoch, this.name), (errand) => {
       errand.acknowledge(seen, saved)
-      return Effect.map(
+      return Effect.flatMap(
         errand.until(() => errand.hasNews, waitMs),
-        () => errand.news
+        () => (errand.isLost ? this.lost(ticket) : Effect.succeed(errand.news))
       )
     })
   }
 
-  drop(ticket: string, epoch: Epoch): Effect.Effect<void, ErrandLost> {
-    return Effect.flatMap(this.under(epoch), () => this.end(ticket))
+  /** Ends it, and answers whether it is certain that it has not begun and never will. */
+  drop(ticket: string, epoch: Epoch, host: string): Effect.Effect<boolean, ErrandLost> {
+    return Effect.flatMap(this.under(epoch), () => {
+      const errand = this.errands.get(ticket)
+      // Its reservation may still be under way.
+      if (errand === undefined && !this.past.has(ticket)) this.remember(ticket, true)
+      return Effect.map(
+        errand === undefined ? Effect.void : this.end(errand),
+        () => host === this.name && this.past.get(ticket) === false
+      )
+    })
   }
 
   /** Ends what is nobody's any more. */
-  sweep(isOver: (errand: { readonly from: string; readonly seenAt: number }) => boolean): Effect.Effect<void> {
-    const over = [...this.errands.values()].filter(isOver)
-    return Effect.forEach(over, ({ ticket }) => this.end(ticket), { concurrency: "unbounded", discard: true })
+  sweep(isOver: (errand: Errand) => boolean): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      Effect.forEach([...this.errands.values()].filter(isOver), (errand) => this.end(errand), {
+        concurrency: "unbounded",
+        discard: true
+      })
+    )
+  }
+
+  /** Takes no more, lets what has begun go on for so long, tells how it ended to who asks, and ends the rest. */
+  leave(drain: Duration.DurationInput): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.isLeaving = true
+      return this.sweep(({ fiber }) => fiber === null)
+    }).pipe(
+      Effect.zipRight(Effect.timeoutOption(Effect.interruptible(this.empty), drain)),
+      Effect.zipRight(this.sweep(() => true))
+    )
   }
 
   /** Ends all. */
-  readonly close: Effect.Effect<void> = Effect.suspend(() =>
-    Effect.map(
+  readonly close: Effect.Effect<void> = Effect.suspend(() => {
+    this.isLeaving = true
+    return Effect.map(
       this.sweep(() => true),
       () => {
         for (const gate of this.gates.values()) gate.leave()
         this.gates.clear()
       }
     )
-  )
+  })
 
-  /** Lets a call in, if it is not one of the past. */
+  /** When all that it had are told and dropped. */
+  private readonly empty: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.errands.size === 0) return Effect.void
+    const waiter = this.ended.listen()
+    return Effect.zipRight(Effect.ensuring(waiter.news, Effect.sync(waiter.stop)), this.empty)
+  })
+
+  /** Lets a call in, if it is not one of the past, when nothing of an older epoch runs any more. */
   private under(epoch: Epoch): Effect.Effect<void, ErrandLost> {
     return Effect.suspend(() => {
       if (epoch < this.epoch) return new ErrandLost({ reason: "the session has another runner now" })
-      if (epoch === this.epoch) return Effect.void
+      if (epoch > this.epoch) this.past.clear()
       this.epoch = epoch
-      return this.sweep(() => true)
+      for (const errand of this.errands.values())
+        if (errand.epoch < epoch) return this.sweep((one) => one.epoch < epoch)
+      return Effect.void
     })
   }
 
-  private find(ticket: string, epoch: Epoch): Effect.Effect<Errand, ErrandLost> {
+  private find(ticket: string, epoch: Epoch, host: string): Effect.Effect<Errand, ErrandLost> {
     return Effect.flatMap(this.under(epoch), () => {
+      // It may have begun over there.
+      if (host !== this.name) return new ErrandLost({ reason: "the host that held its slot is gone" })
       const errand = this.errands.get(ticket)
-      if (errand === undefined) return Effect.fail(new ErrandLost({ reason: "it is not known on this runner" }))
+      if (errand === undefined) return this.lost(ticket)
       errand.seenAt = this.around.now()
       return Effect.succeed(errand)
     })
   }
 
-  private queue(ticket: string, pool: string, registered: Registered, from: string): Errand {
+  private lost(ticket: string): ErrandLost {
+    const began = this.past.get(ticket)
+    const reason = began === undefined ? "it is not known on this runner" : "it was ended on this runner"
+    return new ErrandLost({ reason, neverBegan: began === false })
+  }
+
+  private remember(ticket: string, began: boolean): void {
+    this.past.set(ticket, began)
+    if (this.past.size <= pastMost) return
+    const [oldest] = this.past.keys()
+    this.past.delete(oldest!)
+  }
+
+  private queue(ticket: string, epoch: Epoch, pool: string, registered: Registered, from: string): Errand {
     let gate = this.gates.get(pool)
     if (gate === undefined) {
       gate = this.around.gateOf(pool)
       this.gates.set(pool, gate)
     }
-    const errand = new Errand(ticket, registered, from, this.around.now())
+    const errand = new Errand(ticket, epoch, registered, from, this.around.now())
     this.errands.set(ticket, errand)
     errand.queue(gate)
     return errand
@@ -127,14 +207,15 @@ export class ErrandHost {
     )
   }
 
-  private end(ticket: string): Effect.Effect<void> {
+  private end(errand: Errand): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const errand = this.errands.get(ticket)
-      if (errand === undefined) return Effect.void
-      const ended = errand.fiber === null ? Effect.void : Effect.asVoid(Fiber.interrupt(errand.fiber))
-      return Effect.map(ended, () => {
-        this.errands.delete(ticket)
-        errand.leave()
+      const { fiber, ticket } = errand
+      errand.stop()
+      this.remember(ticket, fiber !== null)
+      return Effect.map(fiber === null ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber)), () => {
+        if (this.errands.get(ticket) === errand) this.errands.delete(ticket)
+        errand.forget()
+        this.ended.wake()
       })
     })
   }

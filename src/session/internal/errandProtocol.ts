@@ -24,8 +24,18 @@ export const parseId = (id: string): { readonly tag: string; readonly key: Sessi
   return slash > 0 && SessionKey.isValid(key) ? { tag: id.slice(0, slash), key: SessionKey.parse(key) } : null
 }
 
+/** A host's name: where it is, and which of all that were ever there. */
+export const nameOf = (address: string, startedAt: number, number: number): string =>
+  `${address}#${startedAt}.${number}`
+
+export const addressOf = (name: string): string => name.slice(0, name.lastIndexOf("#"))
+
 /** The errand is not here: its runner has died, another one has it now, or nobody has asked after it for too long. */
-export class ErrandLost extends Schema.TaggedError<ErrandLost>()("ErrandLost", { reason: Schema.String }) {
+export class ErrandLost extends Schema.TaggedError<ErrandLost>()("ErrandLost", {
+  reason: Schema.String,
+  /** Whether it is certain that it has not begun, and will not under this ticket (I5). */
+  neverBegan: Schema.optionalWith(Schema.Boolean, { default: () => false })
+}) {
   override get message() {
     return `the errand is lost: ${this.reason}`
   }
@@ -81,23 +91,31 @@ const ticket = {
   epoch: Epoch
 }
 
+/** Which host granted the slot: the one that knows whether what it is for has begun (I5). */
+const slot = { ...ticket, host: Schema.String }
+
 const errors = Schema.Union(ErrandLost, Errors.Misrouted)
 
 export const ErrandEntity = Entity.make("perdure/Errand", [
-  /** Waits for a slot of the pool; answers whether it is there. To be asked again and again until it is. */
+  /**
+   * Waits for a slot of the pool; answers with the host's name when it is there. To be asked again and again until it is,
+   * and under a new ticket when this one is lost.
+   */
   Rpc.make("Reserve", {
     payload: { ...ticket, pool: Schema.String, agent: Schema.String, from: Schema.String, waitMs: Schema.Int },
-    success: Schema.Boolean,
+    success: Schema.NullOr(Schema.String),
     error: errors
   }),
+  /** Says that the slot is still wanted; lost where it is not held any more. */
+  Rpc.make("Keep", { payload: slot, error: errors }),
   /** Begins the attempt in the slot. Again: nothing. */
-  Rpc.make("Begin", { payload: { ...ticket, attempt: Attempt }, error: errors }),
+  Rpc.make("Begin", { payload: { ...slot, attempt: Attempt }, error: errors }),
   /** Waits for news. Whoever asks no more is taken for dead. */
   Rpc.make("Follow", {
     payload: { ...ticket, seen: Schema.Int, saved: Schema.Int, waitMs: Schema.Int },
     success: News,
     error: errors
   }),
-  /** Ends whatever runs, and gives the slot back; returns when it is gone. */
-  Rpc.make("Drop", { payload: ticket, error: errors })
+  /** Ends whatever runs, and gives the slot back; returns when it is gone, and whether it is certain that nothing ran. */
+  Rpc.make("Drop", { payload: slot, success: Schema.Boolean, error: errors })
 ]).annotate(ClusterSchema.ShardGroup, (id) => groupOf(id.slice(0, id.indexOf("/"))))
