@@ -1,7 +1,7 @@
 /** Builds a runner of a module's agents, with what the module provides. */
-import { Cause, Effect, Layer } from "effect"
+import { Cause, Context, Effect, Layer } from "effect"
 import { Agent } from "../agent/index.ts"
-import { Runner } from "../runner/index.ts"
+import { Health, Runner } from "../runner/index.ts"
 import { LayerFailed } from "./CliError.ts"
 import type { Loaded } from "./Module.ts"
 import { explain } from "./Problem.ts"
@@ -32,8 +32,12 @@ type Failure =
   | Layer.Layer.Error<ReturnType<typeof Runner.layerEmbedded>>
   | Layer.Layer.Error<ReturnType<typeof Runner.layerCluster>>
 
-/** A runner of the agents, until the scope closes. */
-export const start = (where: Where, module: Loaded) =>
+/**
+ * A runner of the agents, until the scope closes.
+ *
+ * @param onHealth is told the port that its health is answered on, where it is
+ */
+export const start = (where: Where, module: Loaded, onHealth: (port: number) => void = () => {}) =>
   Effect.gen(function* () {
     const services = yield* servicesOf(module)
     const { agents } = module
@@ -43,5 +47,7 @@ export const start = (where: Where, module: Loaded) =>
         : withDatabase(where.url)(Runner.layerCluster({ agents }))
     // The services are all there: that was looked up above, where types could not.
     const whole = runner as Layer.Layer<Runner.Provided, Failure>
-    return yield* Layer.build(Layer.provide(whole, Layer.succeedContext(services)))
+    return yield* Layer.build(
+      Layer.provide(whole, Layer.succeedContext(Context.add(services, Health.Opened, onHealth)))
+    )
   })

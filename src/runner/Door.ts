@@ -10,7 +10,7 @@ import * as path from "node:path"
 import { Socket, SocketServer } from "@effect/platform"
 import { NodeSocket, NodeSocketServer } from "@effect/platform-node"
 import { RpcClient, RpcSerialization, RpcServer } from "@effect/rpc"
-import { Effect, Layer, Schema } from "effect"
+import { Data, Effect, Layer, Schema, type Scope } from "effect"
 import { Transport } from "../client/index.ts"
 import { Protocol } from "../session/index.ts"
 
@@ -24,14 +24,40 @@ export class NoRunner extends Schema.TaggedError<NoRunner>()("NoRunner", { direc
 /** The longest path that a Unix socket may have everywhere. */
 const longestPath = 100
 
-/** Where the socket of a directory is. A path that is too long for one is replaced by a name of the same meaning. */
+/** Where the socket of a directory is: in it, whatever the surroundings of whoever asks. */
 export const socketOf = (directory: string): string => {
   const absolute = path.resolve(directory)
-  const name = createHash("sha256").update(absolute).digest("hex").slice(0, 16)
-  if (process.platform === "win32") return `\\\\.\\pipe\\perdure-${name}`
-  const inside = path.join(absolute, "runner.sock")
-  return inside.length <= longestPath ? inside : path.join(os.tmpdir(), `perdure-${os.userInfo().uid}-${name}.sock`)
+  if (process.platform !== "win32") return path.join(absolute, "runner.sock")
+  return `\\\\.\\pipe\\perdure-${createHash("sha256").update(absolute).digest("hex").slice(0, 16)}`
 }
+
+/**
+ * A name of a socket that is short enough to be used. Where its path is too long that is one through a link of our own,
+ * which nobody else has to know, and nobody else can have taken; gone with the scope.
+ */
+const shortNameOf = (socket: string): Effect.Effect<string, Unnameable, Scope.Scope> =>
+  process.platform === "win32" || socket.length <= longestPath
+    ? Effect.succeed(socket)
+    : Effect.acquireRelease(
+        Effect.try({
+          try: () => {
+            const own = fs.mkdtempSync(
+              path.join(os.tmpdir().length > longestPath / 2 ? "/tmp" : os.tmpdir(), "perdure-")
+            )
+            fs.symlinkSync(path.dirname(socket), path.join(own, "d"))
+            return own
+          },
+          catch: (cause) =>
+            new Unnameable({ reason: `its path is too long, and no link to it can be made: ${reasonOf(cause)}` })
+        }),
+        (own) => Effect.sync(() => fs.rmSync(own, { recursive: true, force: true }))
+      ).pipe(Effect.map((own) => path.join(own, "d", path.basename(socket))))
+
+/** The socket cannot be opened. The runner works without it. */
+class Unnameable extends Data.TaggedError("Unnameable")<{ readonly reason: string }> {}
+
+const reasonOf = (cause: unknown): string =>
+  (cause as NodeJS.ErrnoException | undefined)?.code ?? (cause instanceof Error ? cause.message : String(cause))
 
 const handlers = Protocol.SessionRpcs.toLayer(
   Effect.map(Transport, (transport) => {
@@ -59,16 +85,25 @@ const isTransportError = (error: { readonly _tag: string }): boolean =>
   error._tag === "RpcClientError" ||
   (error._tag === "MailboxFull" && "address" in error)
 
+const unreachable = (reason: string) =>
+  Effect.as(Effect.logWarning(`no other process can reach this runner: ${reason}`), Layer.empty)
+
 /** Opens the door. The caller holds the directory: a socket that is there is a dead runner's. */
 export const layer = (directory: string): Layer.Layer<never, never, Transport> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const socket = socketOf(directory)
-      const remove = Effect.sync(() => fs.rmSync(socket, { force: true }))
+      const attempt = (what: string, run: () => void) =>
+        Effect.try({
+          try: run,
+          catch: (cause) => new Unnameable({ reason: `${socket} cannot be ${what}: ${reasonOf(cause)}` })
+        })
+      const remove = attempt("removed", () => fs.rmSync(socket, { force: true }))
       yield* remove
-      const server = yield* NodeSocketServer.make({ path: socket })
-      yield* Effect.addFinalizer(() => remove)
-      yield* Effect.sync(() => process.platform !== "win32" && fs.chmodSync(socket, 0o600))
+      yield* Effect.addFinalizer(() => Effect.ignore(remove))
+      // The link is there to open the socket by; the others have links of their own.
+      const server = yield* Effect.flatMap(shortNameOf(socket), (name) => NodeSocketServer.make({ path: name }))
+      if (process.platform !== "win32") yield* attempt("kept from others", () => fs.chmodSync(socket, 0o600))
       return RpcServer.layer(Protocol.SessionRpcs, { disableTracing: true, disableFatalDefects: true }).pipe(
         Layer.provide(handlers),
         Layer.provide(RpcServer.layerProtocolSocketServer),
@@ -76,9 +111,10 @@ export const layer = (directory: string): Layer.Layer<never, never, Transport> =
       )
     }).pipe(
       // A file system without sockets: the runner serves its own process, and says so.
-      Effect.catchTag("SocketServerError", (error) =>
-        Effect.as(Effect.logWarning(`no other process can reach this runner: ${error.message}`), Layer.empty)
-      )
+      Effect.catchTags({
+        SocketServerError: ({ cause }) => unreachable(`${socketOf(directory)}: ${reasonOf(cause)}`),
+        Unnameable: ({ reason }) => unreachable(reason)
+      })
     )
   )
 
@@ -95,8 +131,9 @@ export const layerTransport = (directory: string): Layer.Layer<Transport, NoRunn
   Layer.scoped(
     Transport,
     Effect.gen(function* () {
-      const socket = socketOf(directory)
-      if (!(yield* isUp(socket))) return yield* new NoRunner({ directory: path.resolve(directory) })
+      const none = new NoRunner({ directory: path.resolve(directory) })
+      const socket = yield* Effect.mapError(shortNameOf(socketOf(directory)), () => none)
+      if (!(yield* isUp(socket))) return yield* none
       const protocol = yield* NodeSocket.makeNet({ path: socket }).pipe(
         Effect.flatMap((connection) =>
           RpcClient.makeProtocolSocket().pipe(Effect.provideService(Socket.Socket, connection))

@@ -11,12 +11,17 @@
 import * as http from "node:http"
 import { HttpMiddleware, HttpRouter, HttpServer, HttpServerResponse } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Clock, Duration, Effect, Layer } from "effect"
+import { Clock, Context, Duration, Effect, Layer } from "effect"
 import { Shards } from "../session/index.ts"
 import { type Observed, isLive, isReady, type Verdict } from "./internal/judge.ts"
 import { Standing } from "./Membership.ts"
 import { RunnerSettings } from "./Settings.ts"
 import { TrafficMisconfigured } from "./TrafficMisconfigured.ts"
+
+/** Is told the port that is answered on, which settings may leave open. */
+export class Opened extends Context.Reference<Opened>()("perdure/Health/Opened", {
+  defaultValue: (): ((port: number) => void) => () => {}
+}) {}
 
 /** Whoever has not said by then what it wants does not want to know. */
 const patience_ms = 5000
@@ -78,6 +83,7 @@ export const layer: Layer.Layer<never, TrafficMisconfigured, Shards | Standing |
     const server = yield* open(listen, healthPort)
     yield* HttpServer.serveEffect(app).pipe(Effect.provideService(HttpServer.HttpServer, server))
     if (server.address._tag === "TcpAddress") {
+      ;(yield* Opened)(server.address.port)
       yield* Effect.logInfo(`health on http://${server.address.hostname}:${server.address.port}/readyz`)
     }
   })

@@ -42,6 +42,12 @@ const handlers = Effect.fnUntraced(function* (ground: Ground.Ground, vigil: Vigi
       awake !== null && awake.actor.failure() === null ? Effect.succeed(awake.actor) : one(wakeOnce(created))
     )
 
+  /** For whoever lists sessions to see. What another runner has taken meanwhile is its to judge. */
+  const park = ({ reason }: Errors.SessionParked) =>
+    Effect.suspend(() =>
+      shards.epoch(shard) === null ? Effect.void : Effect.ignore(store.park(key.namespace, key.session, reason))
+    )
+
   const wakeOnce = (created: SessionCreated | undefined) =>
     Effect.gen(function* () {
       if (awake !== null && awake.actor.failure() === null) return awake.actor
@@ -56,16 +62,11 @@ const handlers = Effect.fnUntraced(function* (ground: Ground.Ground, vigil: Vigi
       awake = { actor, scope: mine }
       stayAwake()
       return actor
-    }).pipe(
-      Effect.provide(ground.context),
-      Effect.tapErrorTag("SessionParked", (error) =>
-        Effect.ignore(store.park(key.namespace, key.session, error.reason))
-      ),
-      Effect.uninterruptible
-    )
+    }).pipe(Effect.provide(ground.context), Effect.tapErrorTag("SessionParked", park), Effect.uninterruptible)
 
   /** Unfinished work must go on when the store does, though nobody asks. */
   const onFailure = (error: Unavailable) => {
+    if (error._tag === "SessionParked") Runtime.runFork(ground.runtime)(park(error))
     if (error._tag !== "StoreUnavailable") return
     Runtime.runFork(ground.runtime)(
       wake().pipe(

@@ -134,6 +134,17 @@ describe("bad input", { timeout: 120_000 }, () => {
     await refused(["ls", "--database", "mysql://c4n4ry@x/y"], 3, "StoreUnusable", /not one of Postgres/)
   })
 
+  it("a setting that is none: its name, what is wrong, and the form that is wanted", async () => {
+    await Promise.all([
+      refused(run(weather, "-m", "x"), 2, "SettingInvalid", /^PERDURE_POOLS: "heavy" is no pool: write name=slots/, {
+        env: { PERDURE_POOLS: "heavy" }
+      }),
+      refused(run(weather, "-m", "x"), 2, "SettingInvalid", /^PERDURE_TAGS: "a\/b" is no tag: use 1 to 32 letters/, {
+        env: { PERDURE_TAGS: "a/b" }
+      })
+    ])
+  })
+
   it("a directory that another process holds is refused where it cannot be asked", async () => {
     const held = join(directory, "held")
     mkdirSync(held)

@@ -60,6 +60,8 @@ export interface Running {
   readonly ended: Promise<Ran>
   /** Resolves when stdout and stderr together hold the text; rejects when it ends before. */
   readonly says: (text: string) => Promise<void>
+  /** What it has said so far, stdout and stderr. */
+  readonly output: () => string
 }
 
 /** Starts it. Its environment has no store of the developer's. */
@@ -106,7 +108,7 @@ export const start = (args: ReadonlyArray<string>, options: Options = {}): Runni
       child.once("close", () => reject(new Error(`it never said ${text}:\n${stdout}\n${stderr}`)))
       look()
     })
-  return { child, ended, says }
+  return { child, ended, says, output: () => stdout + stderr }
 }
 
 export const perdure = (args: ReadonlyArray<string>, options?: Options): Promise<Ran> => start(args, options).ended

@@ -1,5 +1,5 @@
 /** `perdure serve`: hosts a module's agents until it is told to stop; then it drains. */
-import { Config, Effect, Option } from "effect"
+import { Effect, Option } from "effect"
 import { Ending } from "../Ending.ts"
 import * as ExitCode from "../ExitCode.ts"
 import * as Host from "../Host.ts"
@@ -18,10 +18,11 @@ export const main = (options: Options) =>
     const module = yield* Module.load(options.module)
     // Being stopped is how it ends.
     yield* (yield* Ending).onSignal(ExitCode.ok)
-    yield* Host.start(where, module)
+    let health = Option.none<number>()
+    yield* Host.start(where, module, (port) => {
+      health = Option.some(port)
+    })
     const agents = module.agents.map(({ name }) => name)
-    const health =
-      where._tag === "Directory" ? Option.none() : yield* Effect.option(Config.integer("PERDURE_HEALTH_PORT"))
     const store = where._tag === "Directory" ? where.directory : "postgres"
     const said = Option.match(health, {
       onNone: () => ({ text: "", json: {} }),
