@@ -3,16 +3,24 @@ import type { Entry } from "../../src/domain/Entry.ts"
 import { type Finished, of } from "../../src/testing/internal/sim/History.ts"
 import type { Injected } from "./run.ts"
 
+interface Recovery {
+  readonly ms: number
+  readonly session: string
+  readonly from: string
+  readonly to: string
+  readonly since: number
+}
+
 const endsTurn = new Set(["TurnEnded", "SessionEnded"])
 
 /**
  * For each runner that was killed, stopped or sent away, and each session that it was at work for: how long until its next
  * commit, in milliseconds. What the session itself waits for (a tool, a provider that fails) is in it.
  */
-const recoveries = ({ events }: Finished): ReadonlyArray<number> => {
+const recoveries = ({ events }: Finished): ReadonlyArray<Recovery> => {
   const last = new Map<string, { readonly process: string; readonly isOpen: boolean }>()
   const waiting = new Map<string, number>()
-  const took: Array<number> = []
+  const took: Array<Recovery> = []
   for (const event of events) {
     if (event._tag === "Life" && ["killed", "stopped", "leaving", "lost"].includes(event.what)) {
       for (const [session, { isOpen, process }] of last) {
@@ -23,13 +31,14 @@ const recoveries = ({ events }: Finished): ReadonlyArray<number> => {
     const since = waiting.get(event.session)
     // What it had sent before it died may be committed a moment later.
     if (since !== undefined && (event.process !== last.get(event.session)?.process || event.at - since > 100)) {
-      took.push(event.at - since)
+      const from = last.get(event.session)?.process ?? ""
+      took.push({ ms: event.at - since, session: event.session, from, to: event.process, since })
       waiting.delete(event.session)
     }
     const tag = event.rows.at(-1)!.tag
     last.set(event.session, { process: event.process, isOpen: !endsTurn.has(tag) })
   }
-  return took.sort((a, b) => a - b)
+  return took.sort((a, b) => a.ms - b.ms)
 }
 
 const quantile = (sorted: ReadonlyArray<number>, q: number): string =>
@@ -54,7 +63,9 @@ export const table = (
     if (what !== null) kinds.set(fault._tag, (kinds.get(fault._tag) ?? 0) + 1)
   }
   const total = [...kinds.values()].reduce((sum, n) => sum + n, 0)
-  const times = recoveries(finished)
+  const recovered = recoveries(finished)
+  const times = recovered.map(({ ms }) => ms)
+  const begin = finished.events.find(({ _tag }) => _tag === "Sent")?.at ?? 0
   const said = (what: string) => of(finished.events, "Life").filter((event) => event.what === what).length
   const acked = of(finished.events, "Acked")
   const again = acked.length - new Set(acked.map(({ command, session }) => `${session} ${command}`)).size
@@ -83,6 +94,16 @@ export const table = (
       "next commit of a session whose runner was lost",
       `p50 ${quantile(times, 0.5)}, p95 ${quantile(times, 0.95)}, worst ${quantile(times, 1)} of ${times.length}`
     ],
+    ...recovered
+      .slice(-3)
+      .reverse()
+      .map(
+        ({ from, ms, session, since, to }) =>
+          [
+            `  ${session}, from ${from} to ${to}`,
+            `${Math.round(ms)} ms, since ${((since - begin) / 1000).toFixed(1)} s`
+          ] as const
+      ),
     ["all at rest after the last fault", `${Math.round(run.calmMs)} ms`]
   ]
   const width = Math.max(...rows.map(([name]) => name.length))

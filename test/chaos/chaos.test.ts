@@ -47,10 +47,10 @@ describe("a cluster under fire", () => {
         const kinds = allKinds.filter((kind) => kind !== "DbForgets")
         const faults = planned(draw(random, { kinds, count: 12, fromMs: 1500, untilMs: 21_000, longestMs: 3000 }))
         tell(`PERDURE_CHAOS_SEED=${seed}`)
-        const report = yield* run({ seed, faults, runners: 3, most: 4, here: 5, away: 2, boundMs: 60_000, tell, keep })
+        const report = yield* run({ seed, faults, runners: 3, most: 4, here: 5, away: 2, boundMs: 120_000, tell, keep })
         judge(faults, report)
       }),
-    150_000
+    240_000
   )
 
   it.scopedLive.skipIf(!isLong)(
