@@ -39,8 +39,11 @@ describe("a tool that asks for a tag", () => {
         yield* Effect.gen(function* () {
           const session = yield* Client.session(Painter, "one")
           const accepted = yield* session.send(`paint 0.2 ${mark()}`)
-          const { open, waiting } = yield* until("it waits", session.state, ({ waiting }) => waiting.length === 1)
-          expect(open).toEqual([])
+          const { waiting } = yield* until(
+            "it waits, and what led to it is on disk",
+            session.state,
+            ({ open, waiting }) => waiting.length === 1 && open.length === 0
+          )
           expect(waiting[0]).toMatchObject({ pool: "heavy@gpu", name: "paint", lacks: "runner", step: null })
           const other = yield* Client.session(Painter, "two")
           const second = yield* other.send(`sketch 0.1 ${mark()}`)
@@ -133,6 +136,74 @@ describe("a tool that asks for a tag", () => {
           expect(tagged(yield* entriesOf("s"), "StepInDoubt")).toHaveLength(1)
           expect(runners.witness()).toHaveLength(1)
           expect(yield* session.ask(`sketch 0 ${mark()}`)).toContain("sketch on")
+        }).pipe(Effect.provide(clientOf(database)))
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "its session's runner told to leave: it may end within the drain; what is cut off is repeated or in doubt (I2, I5)",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* Postgres.database
+        const runners = yield* Runners.make(database, "test/fixtures/studio.main.ts")
+        const pools = { ...studio, PERDURE_POOLS: "heavy=3" }
+        const [home] = yield* Effect.all([runners.start(), runners.start(pools)], { concurrency: 2 })
+        yield* Effect.gen(function* () {
+          const marker = mark()
+          const ask = (id: string, text: string) =>
+            Effect.flatMap(Client.session(Painter, id), (session) =>
+              Effect.map(session.send(`${text} ${marker}`), (accepted) => session.result(accepted))
+            )
+          const short = yield* ask("short", "paint 1.2")
+          const never = yield* ask("never", "paint 600")
+          const again = yield* ask("again", "sketch 600")
+          yield* appeared(marker, 3)
+          home.kill("SIGTERM")
+          expect(yield* short).toMatchObject({ output: expect.stringContaining("attempt 1") })
+          expect((yield* never)._tag).toBe("Completed")
+          expect(yield* again).toMatchObject({ output: expect.stringContaining("attempt 2") })
+          expect(tagged(yield* entriesOf("short"), "StepInDoubt")).toEqual([])
+          expect(tagged(yield* entriesOf("never"), "StepInDoubt")).toHaveLength(1)
+          const all = yield* Effect.forEach(["short", "never", "again"], entriesOf)
+          expect(all.flatMap((entries) => tagged(entries, "StepFailed"))).toEqual([])
+          expect(runners.witness().filter(({ tool }) => tool === "paint")).toHaveLength(2)
+          expect(yield* survivors(marker)).toEqual([])
+        }).pipe(Effect.provide(clientOf(database)))
+      }),
+    60_000
+  )
+
+  it.scopedLive(
+    "its own runner told to leave: it may end within the drain and is told; the rest is over before it is tried again (I5, I7)",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* Postgres.database
+        const runners = yield* Runners.make(database, "test/fixtures/studio.main.ts")
+        const pools = { ...studio, PERDURE_POOLS: "heavy=3" }
+        const [, gpu] = yield* Effect.all([runners.start(), runners.start(pools)], { concurrency: 2 })
+        yield* Effect.gen(function* () {
+          const marker = mark()
+          const ask = (id: string, text: string) =>
+            Effect.flatMap(Client.session(Painter, id), (session) =>
+              Effect.map(session.send(`${text} ${marker}`), (accepted) => session.result(accepted))
+            )
+          const short = yield* ask("short", "paint 1.2")
+          const never = yield* ask("never", "paint 600")
+          const again = yield* ask("again", "sketch 600")
+          yield* appeared(marker, 3)
+          const from = Date.now()
+          gpu.kill("SIGTERM")
+          expect(yield* short).toMatchObject({ output: expect.stringContaining(`paint on ${gpu.pid}, attempt 1`) })
+          expect((yield* never)._tag).toBe("Completed")
+          expect(yield* gpu.ended).toBe(0)
+          console.log(`a runner with errands has left after ${Date.now() - from} ms`)
+          expect(yield* survivors(marker)).toEqual([])
+          const next = yield* runners.start(pools)
+          expect(yield* again).toMatchObject({ output: expect.stringContaining(`sketch on ${next.pid}, attempt 2`) })
+          expect(tagged(yield* entriesOf("short"), "StepInDoubt")).toEqual([])
+          expect(tagged(yield* entriesOf("never"), "StepInDoubt")).toHaveLength(1)
+          expect(runners.witness().filter(({ tool }) => tool === "paint")).toHaveLength(2)
         }).pipe(Effect.provide(clientOf(database)))
       }),
     60_000

@@ -136,4 +136,130 @@ describe("an errand", () => {
       })
     )
   )
+
+  it.live(
+    "that is ended from outside is lost to whoever follows it, when it is over: that is no end of the tool's (I5)",
+    () =>
+      live(
+        Effect.gen(function* () {
+          for (const by of ["sweep", "close", "newer epoch"]) {
+            const { begin, host, reserve, witness } = yield* setting(1, () => Effect.never)
+            yield* reserve("1", epoch(1))
+            yield* begin("1", epoch(1))
+            const follow = (): Effect.Effect<unknown, unknown> =>
+              Effect.flatMap(host.follow("1", epoch(1), 0, 0, 60_000), ({ outcome }) =>
+                outcome === null ? follow() : Effect.succeed(outcome)
+              )
+            const following = yield* Effect.fork(Effect.flip(follow()))
+            yield* Effect.yieldNow()
+            if (by === "sweep") yield* host.sweep(() => true)
+            else if (by === "close") yield* host.close
+            else {
+              // Both wait until it is over.
+              yield* Effect.all([reserve("8", epoch(2)), reserve("9", epoch(2))], { concurrency: 2 })
+            }
+            expect(witness).toEqual(["began", "interrupted"])
+            expect(yield* Fiber.join(following)).toMatchObject({ _tag: "ErrandLost", neverBegan: false })
+          }
+        })
+      )
+  )
+
+  it.live("of a runner that leaves may end and is told; none comes any more, and the rest is ended (I5, I7)", () =>
+    live(
+      Effect.gen(function* () {
+        const go = yield* Effect.makeLatch(false)
+        const { begin, drop, host, reserve, witness } = yield* setting(2, ({ step }) =>
+          Effect.as(step === "2" ? go.await : Effect.void, "painted")
+        )
+        yield* reserve("1", epoch(1))
+        yield* reserve("2", epoch(1))
+        yield* begin("1", epoch(1))
+        yield* reserve("3", epoch(1))
+        const leaving = yield* Effect.fork(host.leave("1 minute"))
+        yield* Effect.yieldNow()
+        // Nothing begins: not what waits, not what has its slot, not what is new; and that is certain.
+        expect(yield* Effect.flip(begin("2", epoch(1)))).toMatchObject({ neverBegan: true })
+        expect((yield* Effect.flip(reserve("3", epoch(1))))._tag).toBe("ErrandLost")
+        expect((yield* Effect.flip(reserve("4", epoch(1))))._tag).toBe("ErrandLost")
+        yield* go.open
+        expect((yield* host.follow("1", epoch(1), 0, 0, 1_000)).outcome).toMatchObject({ _tag: "Succeeded" })
+        expect(yield* Fiber.poll(leaving)).toMatchObject({ _tag: "None" })
+        yield* drop("1", epoch(1))
+        yield* Fiber.join(leaving)
+        expect(witness).toEqual(["began"])
+
+        const other = yield* setting(1, () => Effect.never)
+        yield* other.reserve("1", epoch(1))
+        yield* other.begin("1", epoch(1))
+        yield* other.host.leave("10 millis")
+        expect(other.witness).toEqual(["began", "interrupted"])
+        expect(yield* Effect.flip(other.host.follow("1", epoch(1), 0, 0, 0))).toMatchObject({ neverBegan: false })
+      })
+    )
+  )
+
+  it.live("is known not to have begun only where its slot was granted, and never comes back (I5)", () =>
+    live(
+      Effect.gen(function* () {
+        const { begin, drop, host, reserve, witness } = yield* setting(2, () => Effect.never)
+        yield* reserve("1", epoch(1))
+        const elsewhere = yield* Effect.flip(host.begin("1", epoch(1), "b:1#1.1", step))
+        expect(elsewhere.neverBegan).toBe(false)
+        expect(yield* drop("1", epoch(1))).toBe(true)
+        // Said before it was dropped, and late.
+        expect((yield* Effect.flip(reserve("1", epoch(1))))._tag).toBe("ErrandLost")
+        expect((yield* Effect.flip(begin("1", epoch(1)))).neverBegan).toBe(true)
+        yield* reserve("2", epoch(1))
+        yield* begin("2", epoch(1))
+        expect(yield* drop("2", epoch(1))).toBe(false)
+        expect(yield* drop("3", epoch(1))).toBe(false)
+        expect((yield* Effect.flip(reserve("3", epoch(1))))._tag).toBe("ErrandLost")
+        expect(witness).toEqual(["began", "interrupted"])
+        yield* host.close
+      })
+    )
+  )
+
+  it.live("that says more than is fetched waits, loses nothing, and ends though nobody fetches (I7)", () =>
+    live(
+      Effect.gen(function* () {
+        let said = 0
+        const piece = "x".repeat(64 * 1024)
+        const flood = ({ emit }: StepContext) =>
+          Effect.as(
+            Effect.forEach(
+              Array.from({ length: 100 }),
+              () =>
+                Effect.zipRight(
+                  emit("progress", piece),
+                  Effect.sync(() => said++)
+                ),
+              { discard: true }
+            ),
+            "painted"
+          )
+        const { begin, host, reserve } = yield* setting(2, flood)
+        yield* reserve("1", epoch(1))
+        yield* begin("1", epoch(1))
+        let heard = 0
+        const follow = (seen: number): Effect.Effect<unknown, unknown> =>
+          Effect.flatMap(host.follow("1", epoch(1), seen, 0, 1_000), ({ outcome, pieces }) => {
+            // Less than two megabytes wait, however fast it speaks.
+            expect(said - seen).toBeLessThan(32)
+            for (const { text } of pieces) heard += text.length
+            return outcome === null ? follow(seen + pieces.length) : Effect.succeed(outcome)
+          })
+        expect(yield* follow(0)).toMatchObject({ _tag: "Succeeded" })
+        expect(heard).toBe(100 * piece.length)
+
+        const deaf = yield* setting(1, (context) => Effect.uninterruptible(flood(context)))
+        yield* deaf.reserve("1", epoch(1))
+        yield* deaf.begin("1", epoch(1))
+        yield* Effect.yieldNow()
+        yield* deaf.host.close
+        expect(deaf.pool.running).toBe(0)
+      })
+    )
+  )
 })

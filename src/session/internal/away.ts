@@ -166,7 +166,7 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
           : Effect.succeed(exit)
       )
     return {
-      elsewhere: (step, context) => Effect.zipRight(Fiber.interrupt(keeping), run(step, context)),
+      elsewhere: (step, context) => Effect.flatMap(Fiber.interrupt(keeping), () => run(step, context)),
       release: () => {
         fork(Effect.zipRight(Fiber.interrupt(keeping), drop(held)))
       }

@@ -78,7 +78,9 @@ export class ErrandHost {
   begin(ticket: string, epoch: Epoch, host: string, step: OpenStep): Effect.Effect<void, ErrandLost> {
     return Effect.flatMap(this.find(ticket, epoch, host), (errand) => {
       if (errand.fiber !== null) return Effect.void
-      if (errand.isStopped || !errand.hasSlot) return new ErrandLost({ reason: "it has no slot", neverBegan: true })
+      if (this.isLeaving || errand.isStopped || !errand.hasSlot) {
+        return new ErrandLost({ reason: "its slot was taken back before it began", neverBegan: true })
+      }
       errand.fiber = this.around.fork(errand.registered, this.run(errand, step))
       return Effect.void
     })
