@@ -14,10 +14,8 @@ import type { Gate, Lease } from "./gate.ts"
 
 /** How long a look waits for news, in milliseconds: also how often the other runner hears that we are there. */
 const lookMs = 1_000
-/**
- * How long a look may take before its runner counts as lost, in milliseconds, and how long that runner is told to end it.
- * Longer than a host waits for whoever asks after an errand: one that hears nothing of us has ended it by itself then.
- */
+// A host that hears nothing of us for so long has ended the errand by itself.
+/** How long a look may take before its runner counts as lost, in milliseconds, and how long that is told to end it. */
 const answerMs = 6_000
 /** How long to wait before asking again where there was no answer, or nobody to ask. */
 const againMs = 200
