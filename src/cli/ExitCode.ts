@@ -14,6 +14,10 @@ export const noRunner = 4
 export const notFound = 5
 /** A bug of Perdure's. */
 export const bug = 70
+/** A runner of a cluster was taken for dead by the others, and ended itself. Start it again. */
+export const lost = 75
+/** A runner's main loop hung, and its watchdog ended it. Start it again. */
+export const hung = 76
 /** Ctrl-C. What was begun goes on later. */
 export const interrupted = 130
 /** SIGTERM. What was begun goes on later. */

@@ -7,13 +7,15 @@
  * - A runner that leaves stays a member until its shards are gone: what its tools came to is still written.
  */
 import { ClusterError, MachineId, Runner, RunnerStorage, type ShardId } from "@effect/cluster"
-import { Clock, Context, Duration, Effect, Exit, Layer, Queue, Ref } from "effect"
+import { Context, Duration, Effect, Layer, Queue, Ref } from "effect"
 import { StoreUnavailable } from "../domain/Errors.ts"
 import type { Epoch, Shard } from "../domain/Id.ts"
 import { Alarms, Shards } from "../session/index.ts"
 import { Store } from "../store/index.ts"
-import { Pace } from "./Pace.ts"
+import { Looks, Pace } from "./Pace.ts"
 import { Credentials } from "./Credentials.ts"
+import { Doubts } from "./internal/doubts.ts"
+import * as Farewell from "./internal/farewell.ts"
 import * as Heartbeat from "./internal/heartbeat.ts"
 import { type Info, infoOf } from "./internal/info.ts"
 import { together } from "./internal/together.ts"
@@ -50,30 +52,12 @@ const subscribe = (callbacks: Set<() => void>) => (callback: () => void) => {
 
 /** How long the store may take to say which shards are ours, until that is taken for no answer. The cluster waits longer. */
 const patienceMs = 700
-/** How long leaving waits for the store in all, and for each of its last words: without them the others find out by themselves. */
-const handoverMs = 5_000
-const goodbyeMs = 1_000
-const unheard = new StoreUnavailable({ operation: "unregister", reason: `no answer within ${goodbyeMs} ms` })
-const atLast = <A, E>(effect: Effect.Effect<A, E>) =>
-  // Finalizers are not interruptible by themselves, and what is not cannot time out.
-  effect.pipe(
-    Effect.disconnect,
-    Effect.interruptible,
-    Effect.timeoutFail({ duration: goodbyeMs, onTimeout: () => unheard })
-  )
 const silence = new StoreUnavailable({ operation: "owned", reason: `no answer within ${patienceMs} ms` })
 
 const persistence = <A, R>(effect: Effect.Effect<A, StoreUnavailable, R>) =>
   Effect.mapError(effect, (cause) => new ClusterError.PersistenceError({ cause }))
 
 const machines = 1024
-
-/** For how long a question that was not answered may still be granted: as long as the store lets a statement run. */
-const doubtMs = 60_000
-
-/** While shards that are ours to have are still another's: how soon to look again, and after a while. */
-const lookMs = 25
-const lookMsMax = 250
 
 export const layer: Layer.Layer<
   RunnerStorage.RunnerStorage | Shards | Acquired | Leaving | Pace | Standing,
@@ -91,14 +75,12 @@ export const layer: Layer.Layer<
     const acquired = yield* Queue.unbounded<ReadonlyArray<Shard>>()
     const registered = yield* Ref.make<string | null>(null)
     const onDrain = new Set<() => void>()
-    /** Shards that were asked for without an answer, and when: they may be ours by the store, and nobody here knows it. */
-    const doubtful = new Map<Shard, number>()
-    const oneAtATime = (yield* Effect.makeSemaphore(1)).withPermits(1)
+    const doubts = new Doubts()
     const onLost = new Set<() => void>()
     const empty = Effect.unsafeMakeLatch(true)
     let draining = false
     let handingOver = false
-    let paceMs = lookMs
+    const looks = new Looks()
 
     const forget = (shards: Iterable<Shard>) => {
       const gone = [...shards].filter((shard) => epochs.delete(shard))
@@ -106,15 +88,11 @@ export const layer: Layer.Layer<
       if (epochs.size === 0) empty.unsafeOpen()
     }
 
-    /** Gives back what nobody here knows to have: others wait for it, and this runner may never ask for it again. */
     const settleDoubts = (address: string) =>
-      Effect.gen(function* () {
-        if (doubtful.size === 0) return
-        const now = yield* Clock.currentTimeMillis
-        const ghosts = [...doubtful.keys()].filter((shard) => !epochs.has(shard))
-        if (ghosts.length > 0) yield* store.release(address, incarnation, ghosts)
-        for (const [shard, since] of doubtful) if (now - since > doubtMs) doubtful.delete(shard)
-      }).pipe(oneAtATime)
+      doubts.settle(
+        (shard) => epochs.has(shard),
+        (ghosts) => store.release(address, incarnation, ghosts)
+      )
 
     const beat = Effect.flatMap(Ref.get(registered), (address) =>
       address === null
@@ -126,17 +104,14 @@ export const layer: Layer.Layer<
               : Effect.map(Ref.get(registered), (still) => (still === null ? null : false))
           )
     )
-    const giveUp = () => {
-      forget([...epochs.keys()])
-      for (const stop of [...onLost]) stop()
-    }
-    const { heartbeat, heartbeatExpiry } = settings
     const pulse = yield* Heartbeat.make({
-      heartbeat,
-      heartbeatExpiry,
+      ...settings,
       beat,
       onDead: settings.onLost,
-      onGivenUp: giveUp
+      onGivenUp: () => {
+        forget([...epochs.keys()])
+        for (const stop of [...onLost]) stop()
+      }
     })
 
     const pickMachine = Effect.map(store.runners(expiryMs), (runners) => {
@@ -175,7 +150,7 @@ export const layer: Layer.Layer<
         }).pipe(persistence),
       unregister: (address) =>
         Ref.set(registered, null).pipe(
-          Effect.zipRight(atLast(store.unregister(`${address.host}:${address.port}`, incarnation))),
+          Effect.zipRight(Farewell.lastWord(store.unregister(`${address.host}:${address.port}`, incarnation))),
           persistence
         ),
       getRunners: Effect.map(store.runners(expiryMs), (runners) =>
@@ -191,34 +166,18 @@ export const layer: Layer.Layer<
       setRunnerHealth: () => Effect.void,
       acquire: (address, shardIds) => {
         const byName = new Map([...shardIds].map((shard) => [nameOf(shard), shard]))
-        const doubt = Effect.map(Clock.currentTimeMillis, (now) => {
-          for (const shard of byName.keys()) doubtful.set(shard, now)
-        })
-        return store.acquire(`${address.host}:${address.port}`, incarnation, [...byName.keys()], expiryMs).pipe(
+        const asked = [...byName.keys()]
+        const ask = store.acquire(`${address.host}:${address.port}`, incarnation, asked, expiryMs).pipe(
           Effect.map((leases) => {
             for (const { epoch, shard } of leases) epochs.set(shard, epoch)
-            for (const shard of byName.keys()) doubtful.delete(shard)
             if (epochs.size > 0) empty.unsafeClose()
-            // With nothing left to take the loop may end its sleep: it waits for a change then.
-            paceMs =
-              leases.length === byName.size
-                ? 0
-                : leases.length > 0
-                  ? lookMs
-                  : Math.min(Math.max(paceMs, lookMs) * 1.2, lookMsMax)
+            looks.found(asked.length, leases.length)
             if (leases.length > 0) acquired.unsafeOffer(leases.map((lease) => lease.shard))
             return leases.map((lease) => byName.get(lease.shard)!)
           }),
-          Effect.tapError(() =>
-            Effect.sync(() => {
-              paceMs = lookMsMax
-            })
-          ),
-          // The cluster gives up after a while, too.
-          Effect.onExit((exit) => (Exit.isSuccess(exit) ? Effect.void : doubt)),
-          oneAtATime,
-          persistence
+          Effect.tapError(() => Effect.sync(looks.failed))
         )
+        return persistence(doubts.asking(asked, ask))
       },
       refresh: (address, shardIds) => {
         const byName = new Map([...shardIds].map((shard) => [nameOf(shard), shard]))
@@ -245,7 +204,7 @@ export const layer: Layer.Layer<
         ),
       releaseAll: (address) =>
         Effect.sync(() => forget([...epochs.keys()])).pipe(
-          Effect.zipRight(atLast(store.release(`${address.host}:${address.port}`, incarnation))),
+          Effect.zipRight(Farewell.lastWord(store.release(`${address.host}:${address.port}`, incarnation))),
           persistence
         )
     })
@@ -261,7 +220,7 @@ export const layer: Layer.Layer<
       onLost: subscribe(onLost)
     }
 
-    const leave = Effect.gen(function* () {
+    const handOver = Effect.gen(function* () {
       draining = true
       for (const callback of onDrain) callback()
       onDrain.clear()
@@ -273,30 +232,14 @@ export const layer: Layer.Layer<
       handingOver = true
       yield* store.setHealth(address, false)
       yield* empty.await
-    }).pipe(
-      Effect.disconnect,
-      Effect.interruptible,
-      Effect.timeoutOption(handoverMs),
-      Effect.catchAll((error) => Effect.logWarning(error.message)),
-      // Its sessions have been given up. What is left of leaving would wait for one answer after another that does not come,
-      // until the orchestrator kills it.
-      Effect.zipRight(
-        Effect.suspend(() =>
-          pulse.isLost()
-            ? Effect.zipRight(
-                Effect.logWarning("The store does not answer: this runner goes without a word."),
-                settings.onLost
-              )
-            : Effect.void
-        )
-      )
-    )
+    })
+    const leave = Farewell.bounded(handOver, pulse.isLost, settings.onLost)
 
     return Context.make(RunnerStorage.RunnerStorage, storage).pipe(
       Context.add(Shards, shards),
       Context.add(Acquired, acquired),
       Context.add(Leaving, leave),
-      Context.add(Pace, () => paceMs),
+      Context.add(Pace, () => looks.pauseMs),
       Context.add(Standing, {
         registered: Effect.map(Ref.get(registered), (address) => address !== null),
         confirmedAt: pulse.heardAt,

@@ -11,6 +11,25 @@ import { type Clock, Context, Duration, Effect, FiberRef, HashMap, Layer } from 
 /** The longest that the loop should sleep now, in milliseconds. */
 export class Pace extends Context.Tag("perdure/Pace")<Pace, () => number>() {}
 
+/** While shards that are ours to have are still another's: how soon to look again, and after a while, in milliseconds. */
+const soonMs = 25
+const laterMs = 250
+
+/** What the looks for shards have found so far. */
+export class Looks {
+  pauseMs = soonMs
+
+  /** With nothing left to take the loop may end its sleep: it waits for a change then. */
+  found(asked: number, got: number): void {
+    if (got === asked) this.pauseMs = 0
+    else this.pauseMs = got > 0 ? soonMs : Math.min(Math.max(this.pauseMs, soonMs) * 1.2, laterMs)
+  }
+
+  readonly failed = (): void => {
+    this.pauseMs = laterMs
+  }
+}
+
 const loop = "Shard acquisition loop"
 
 /** The cluster's `entityMessagePollInterval`: also how long the loop pauses after a failure. */

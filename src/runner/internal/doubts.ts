@@ -1,0 +1,40 @@
+/** Shards that were asked for without an answer: they may be ours by the store, and nobody here knows it. */
+import { Clock, Effect, Exit } from "effect"
+import type { Shard } from "../../domain/Id.ts"
+
+/** For how long a question that was not answered may still be granted: as long as the store lets a statement run. */
+const doubtMs = 60_000
+
+export class Doubts {
+  private readonly since = new Map<Shard, number>()
+  private readonly oneAtATime = Effect.unsafeMakeSemaphore(1).withPermits(1)
+
+  /** Asks the store for shards. Whoever asked may give up waiting, too. */
+  asking<A, E, R>(shards: ReadonlyArray<Shard>, ask: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return ask.pipe(
+      Effect.onExit((exit) =>
+        Effect.map(Clock.currentTimeMillis, (now) => {
+          for (const shard of shards) {
+            if (Exit.isSuccess(exit)) this.since.delete(shard)
+            else this.since.set(shard, now)
+          }
+        })
+      ),
+      this.oneAtATime
+    )
+  }
+
+  /** Gives back what nobody here knows to have: others wait for it, and this runner may never ask for it again. */
+  settle<E>(
+    isKnown: (shard: Shard) => boolean,
+    release: (shards: ReadonlyArray<Shard>) => Effect.Effect<void, E>
+  ): Effect.Effect<void, E> {
+    return Effect.gen(this, function* () {
+      if (this.since.size === 0) return
+      const now = yield* Clock.currentTimeMillis
+      const ghosts = [...this.since.keys()].filter((shard) => !isKnown(shard))
+      if (ghosts.length > 0) yield* release(ghosts)
+      for (const [shard, since] of this.since) if (now - since > doubtMs) this.since.delete(shard)
+    }).pipe(this.oneAtATime)
+  }
+}

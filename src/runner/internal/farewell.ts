@@ -1,0 +1,39 @@
+/** How long a runner that leaves waits for its store: without its last words the others find out by themselves. */
+import { Effect } from "effect"
+import { StoreUnavailable } from "../../domain/Errors.ts"
+
+/** For all of leaving. */
+const handoverMs = 5_000
+
+/** For each of the last words. */
+const goodbyeMs = 1_000
+
+const unheard = new StoreUnavailable({ operation: "unregister", reason: `no answer within ${goodbyeMs} ms` })
+
+// Finalizers are not interruptible by themselves, and what is not cannot time out.
+const apart = <A, E>(effect: Effect.Effect<A, E>) => effect.pipe(Effect.disconnect, Effect.interruptible)
+
+export const lastWord = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E | StoreUnavailable> =>
+  Effect.timeoutFail(apart(effect), { duration: goodbyeMs, onTimeout: () => unheard })
+
+/**
+ * @param isLost the sessions have been given up: what is left of leaving would wait for one answer after another that does
+ *   not come, until the orchestrator kills it
+ * @param end ends the process
+ */
+export const bounded = (
+  leave: Effect.Effect<void, StoreUnavailable>,
+  isLost: () => boolean,
+  end: Effect.Effect<void>
+): Effect.Effect<void> =>
+  apart(leave).pipe(
+    Effect.timeoutOption(handoverMs),
+    Effect.catchAll((error) => Effect.logWarning(error.message)),
+    Effect.zipRight(
+      Effect.suspend(() =>
+        isLost()
+          ? Effect.zipRight(Effect.logWarning("The store does not answer: this runner goes without a word."), end)
+          : Effect.void
+      )
+    )
+  )
