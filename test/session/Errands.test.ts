@@ -182,6 +182,9 @@ describe("an errand", () => {
         expect(yield* Effect.flip(begin("2", epoch(1)))).toMatchObject({ neverBegan: true })
         expect((yield* Effect.flip(reserve("3", epoch(1))))._tag).toBe("ErrandLost")
         expect((yield* Effect.flip(reserve("4", epoch(1))))._tag).toBe("ErrandLost")
+        // Whatever would end it has had its turn.
+        yield* Effect.promise(() => new Promise<void>((resume) => setImmediate(resume)))
+        expect(witness).toEqual(["began"])
         yield* go.open
         expect((yield* host.follow("1", epoch(1), 0, 0, 1_000)).outcome).toMatchObject({ _tag: "Succeeded" })
         expect(yield* Fiber.poll(leaving)).toMatchObject({ _tag: "None" })
