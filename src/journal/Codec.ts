@@ -123,4 +123,7 @@ export const genesis = (key: SessionKey): Uint8Array => sha256(`perdure journal 
 export const hex = (bytes: Uint8Array): string =>
   Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex")
 
+/** A copy, to be kept: a slice of Node's buffer pool would hold its 8 KiB for as long as a session is awake. */
+export const own = (bytes: Uint8Array): Uint8Array => new Uint8Array(bytes)
+
 export const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0

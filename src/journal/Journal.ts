@@ -101,7 +101,7 @@ const make = Effect.gen(function* () {
 
   const head = (key: SessionKey) =>
     Effect.map(store.head(key.namespace, key.session), (row) =>
-      row === null ? null : { seq: row.seq, chain: row.chain }
+      row === null ? null : { seq: row.seq, chain: Codec.own(row.chain) }
     )
 
   const accepted = (key: SessionKey, command: CommandId) =>
@@ -132,7 +132,7 @@ const make = Effect.gen(function* () {
     // A session that was forgotten and created again must not wake with its former life: the row has to be there.
     const [row] = yield* store.read(key.namespace, key.session, found.seq - 1, 1)
     if (row === undefined || row.seq !== found.seq || !Codec.sameBytes(row.chain, found.chain)) return null
-    return { head: { seq: found.seq, chain: found.chain }, state: found.state } satisfies Snapshot
+    return { head: { seq: found.seq, chain: Codec.own(found.chain) }, state: found.state } satisfies Snapshot
   })
 
   return { append, page, read, head, accepted, verify, saveSnapshot, loadSnapshot }

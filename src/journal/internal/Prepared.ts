@@ -83,8 +83,7 @@ export const prepare = (append: Append): Prepared => {
     id: `${key.namespace}/${key.session}`,
     rows,
     recorded,
-    // A copy: a slice of Node's buffer pool would hold its 8 KiB for as long as the session is awake.
-    head: { seq, chain: new Uint8Array(chain) },
+    head: { seq, chain: Codec.own(chain) },
     bytes,
     timers: timersOf(entries),
     blobs

@@ -84,7 +84,10 @@ export const load = (
     Effect.catchTag("EntryUnreadable", (error: EntryUnreadable) => new SessionParked({ ...key, reason: error.message }))
   )
 
-const headOf = (recorded: Recorded): Head => ({ seq: recorded.seq, chain: Buffer.from(recorded.hash, "hex") })
+const headOf = (recorded: Recorded): Head => ({
+  seq: recorded.seq,
+  chain: new Uint8Array(Buffer.from(recorded.hash, "hex"))
+})
 
 /** What there is of a session before its first entry. */
 export const creation = (created: SessionCreated, key: SessionKey): Effect.Effect<Loaded, AgentUnknown, Registry> =>
