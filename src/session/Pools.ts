@@ -57,7 +57,7 @@ export interface View {
   readonly waiting: number
 }
 
-/** A pool with its clock and its metrics. @internal */
+/** A pool with its clock and its metrics. */
 export interface Pool {
   readonly name: string
   readonly fair: FairPool
