@@ -3,41 +3,20 @@
  * source costs each process more than all that it does; with `source`, from source.
  */
 import { type ChildProcess, spawn } from "node:child_process"
-import { cpSync, mkdtempSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
-import { buildSync } from "esbuild"
+import { compile } from "../support/compiled.ts"
 
 /** As a URL: the working directory of the process may be anywhere. */
 const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-/** Where packages are found from, and gone with this process. */
-const built = join(root, "node_modules/.cache", `perdure-test-${process.pid}`)
-const main = join(built, "src/cli/main.js")
-
-const build = (): void => {
-  const fixtures = ["ticker.ts", "cli/weather.ts", "cli/several.ts", "cli/keyless.ts"].map(
-    (name) => `test/fixtures/${name}`
-  )
-  buildSync({
-    absWorkingDir: root,
-    entryPoints: ["src/cli/main.ts", ...fixtures],
-    outbase: root,
-    outdir: built,
-    bundle: true,
-    splitting: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    packages: "external"
-  })
-  cpSync(join(root, "package.json"), join(built, "package.json"))
-  process.once("exit", () => rmSync(built, { recursive: true, force: true }))
-}
-build()
+const fixtures = ["ticker.ts", "cli/weather.ts", "cli/several.ts", "cli/keyless.ts"]
+const compiled = compile("cli", ["src/cli/main.ts", ...fixtures.map((name) => `test/fixtures/${name}`)])
+const main = compiled.path("src/cli/main.ts")
 
 export interface Ran {
   readonly code: number | NodeJS.Signals
@@ -120,5 +99,5 @@ export const temporary = (): { readonly path: string; readonly done: () => void 
 }
 
 /** A module for it, transpiled as it is itself, or as it was written. */
-export const fixture = (name: string): string => join(built, "test/fixtures", name.replace(/\.ts$/, ".js"))
+export const fixture = (name: string): string => compiled.path(`test/fixtures/${name}`)
 export const sourceFixture = (name: string): string => join(root, "test/fixtures", name)
