@@ -10,6 +10,22 @@ const searchMs = soak ? 6 * 60 * 60 * 1000 : 170_000
 /** How many runs a file makes at most. */
 const runsMax = soak ? 50_000 : 20_000
 
+/**
+ * Without `Jump`: of a retry's time only the clock is known, so that two runners whose clocks differ by more than its
+ * backoff may both begin it. The README says so ("What is lost when"); seed z1s6i5/161 of `mixed` shows it.
+ */
+const kinds: Simulation.Options<never, never, never, never>["kinds"] = [
+  "Kill",
+  "Stop",
+  "Leave",
+  "Grow",
+  "Store",
+  "Partition",
+  "Slow",
+  "Cut",
+  "ClientLost"
+]
+
 /** Searches with a workload until the time is up. */
 export const search = (name: string, workload: Simulation.Workload, share = 1) =>
   describe("fresh seeds", () => {
@@ -21,9 +37,10 @@ export const search = (name: string, workload: Simulation.Workload, share = 1) =
             ...given,
             repeatable: nature,
             workload,
+            kinds,
             seeds: Math.ceil(runsMax * share),
             atMostMs: searchMs * share,
-            command: `npm run simulate -- --workload ${name} --seed %s`
+            command: `npm run simulate -- --workload ${name} --kinds ${kinds!.join(",")} --seed %s`
           })
           // Shown, so that a run that found nothing can be had again.
           yield* Effect.sync(() =>
