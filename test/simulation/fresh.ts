@@ -2,6 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Simulation } from "../../src/testing/index.ts"
+import { tags } from "../../src/testing/internal/sim/Faults.ts"
 import { given, nature } from "./agents.ts"
 
 /** How long a file searches, in real milliseconds: three minutes of `npm test`, or as long as it takes in a soak. */
@@ -14,17 +15,7 @@ const runsMax = soak ? 50_000 : 20_000
  * Without `Jump`: of a retry's time only the clock is known, so that two runners whose clocks differ by more than its
  * backoff may both begin it. The README says so ("What is lost when"); seed z1s6i5/161 of `mixed` shows it.
  */
-const kinds: Simulation.Options<never, never, never, never>["kinds"] = [
-  "Kill",
-  "Stop",
-  "Leave",
-  "Grow",
-  "Store",
-  "Partition",
-  "Slow",
-  "Cut",
-  "ClientLost"
-]
+const kinds = tags.filter((tag) => tag !== "Jump")
 
 /** Searches with a workload until the time is up. */
 export const search = (name: string, workload: Simulation.Workload, share = 1) =>
@@ -40,7 +31,7 @@ export const search = (name: string, workload: Simulation.Workload, share = 1) =
             kinds,
             seeds: Math.ceil(runsMax * share),
             atMostMs: searchMs * share,
-            command: `npm run simulate -- --workload ${name} --kinds ${kinds!.join(",")} --seed %s`
+            command: `npm run simulate -- --workload ${name} --kinds ${kinds.join(",")} --seed %s`
           })
           // Shown, so that a run that found nothing can be had again.
           yield* Effect.sync(() =>

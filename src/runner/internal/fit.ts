@@ -1,19 +1,14 @@
 /** Whether settings are some that a runner can work with, wherever they come from. */
 import { Duration, Effect, Option } from "effect"
 import { SettingInvalid } from "../SettingInvalid.ts"
+import type { Settings } from "../Settings.ts"
 import { durationForm } from "./variable.ts"
 
 /** What of the settings is judged here. */
-export interface Judged {
-  readonly port: number
-  readonly healthPort: number | null
-  readonly heartbeat: Duration.DurationInput
-  readonly heartbeatExpiry: Duration.DurationInput
-  readonly hang: Duration.DurationInput | "auto" | "off"
-  readonly refresh: Duration.DurationInput
-  readonly shards: number
-  readonly weight: number
-}
+export type Judged = Pick<
+  Settings,
+  "port" | "healthPort" | "heartbeat" | "heartbeatExpiry" | "hang" | "refresh" | "shards" | "weight"
+>
 
 /** A heartbeat may be late, and one may be lost, without the runner being taken for dead. */
 export const expiryHeartbeatsMin = 3
