@@ -6,7 +6,7 @@
  * but it sleeps by Effect's clock and its log lines carry its name: here is a clock that lets this one sleep end early. In
  * a version where the loop is called otherwise it would sleep its second again: slower, never wrong.
  */
-import { type Clock, Context, Duration, Effect, FiberRef, HashMap, Layer } from "effect"
+import { type Clock, Context, Duration, Effect, Equal, type Fiber, FiberRef, HashMap, Layer } from "effect"
 
 /** The longest that the loop should sleep now, in milliseconds. */
 export class Pace extends Context.Tag("perdure/Pace")<Pace, () => number>() {}
@@ -35,8 +35,20 @@ const loop = "Shard acquisition loop"
 /** The cluster's `entityMessagePollInterval`: also how long the loop pauses after a failure. */
 export const pollMs = 10_000
 
-/** Its pauses. Its timeouts sleep by the same clock, for other times. */
+/** Its pauses. */
 const pausesMs: ReadonlyArray<number> = [1000, pollMs]
+
+/**
+ * Whether this fiber is the loop itself. What it forks has its annotations too, by inheritance: the release of its shards,
+ * the sessions' ends, timeouts. Whoever has set them is on top of their stack. A timeout of theirs that ended early would
+ * take every answer for none: a runner could never give its shards back, and would never take one again.
+ */
+const isLoop = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => {
+  const annotations = fiber.getFiberRefs().locals.get(FiberRef.currentLogAnnotations)?.[0]
+  if (annotations === undefined || !Equal.equals(annotations[0], fiber.id())) return false
+  const name = HashMap.get(annotations[1] as HashMap.HashMap<string, unknown>, "fiber")
+  return name._tag === "Some" && name.value === loop
+}
 
 /** The clock of the surroundings for all but that loop. */
 const clockOf = (clock: Clock.Clock, pace: () => number): Clock.Clock => {
@@ -44,9 +56,7 @@ const clockOf = (clock: Clock.Clock, pace: () => number): Clock.Clock => {
     Effect.withFiberRuntime((fiber) => {
       const millis = Duration.toMillis(duration)
       if (!pausesMs.includes(millis)) return clock.sleep(duration)
-      const name = HashMap.get(fiber.getFiberRef(FiberRef.currentLogAnnotations), "fiber")
-      const isLoop = name._tag === "Some" && name.value === loop
-      return clock.sleep(isLoop ? Duration.millis(Math.min(millis, pace())) : duration)
+      return clock.sleep(isLoop(fiber) ? Duration.millis(Math.min(millis, pace())) : duration)
     })
   return Object.assign(Object.create(clock) as Clock.Clock, { sleep })
 }

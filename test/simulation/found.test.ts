@@ -90,4 +90,29 @@ describe("found by the simulator", () => {
       assert.deepStrictEqual(report.violations, [])
     })
   )
+
+  it.effect("a runner that gave its sessions up while the store was away takes sessions again", () =>
+    Effect.gen(function* () {
+      // Of all that the cluster's loop for shards forks, the time-outs were cut as short as its pauses are: no answer to
+      // the release of its shards was ever soon enough, and it took none again (seeds f0eond/114 and c4gkd6/500).
+      const report = yield* Simulation.run({
+        ...quiet,
+        seed: "outage",
+        runners: 1,
+        workload: () => ({
+          sessions: ["a", "b"].map((id) => ({
+            id,
+            agent: "busy",
+            commands: [
+              { id: "m", at: 100, kind: "Send", text: '[["look"]]' },
+              { id: "n", at: 16_000, kind: "Send", text: '[["look"]]' }
+            ]
+          }))
+        }),
+        faults: [{ _tag: "Store", at: 1_000, ms: 14_000, how: "silent" }]
+      })
+      assert.isTrue(report.trace().some((line) => line.includes("gives its sessions up")))
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
 })
