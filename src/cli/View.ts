@@ -55,6 +55,8 @@ interface Options {
   readonly width: number
 }
 
+const endings: Readonly<Record<string, string>> = { LimitReached: "met a limit", Looped: "went in circles" }
+
 export const make = ({ style, terminal, width }: Options): View => {
   const steps = new Map<string, Seen>()
   let turn = { startedAt: 0, steps: 0, usage: zero as Usage }
@@ -152,7 +154,7 @@ export const make = ({ style, terminal, width }: Options): View => {
       case "TurnEnded": {
         const { inputTokens, outputTokens, usd } = turn.usage
         const facts = [
-          `turn ${entry.turn} ${entry.outcome._tag === "LimitReached" ? "met a limit" : entry.outcome._tag.toLowerCase()}`,
+          `turn ${entry.turn} ${endings[entry.outcome._tag] ?? entry.outcome._tag.toLowerCase()}`,
           `${turn.steps} ${turn.steps === 1 ? "step" : "steps"}`,
           ...(turn.startedAt === 0 ? [] : [duration(at - turn.startedAt)]),
           `${inputTokens} → ${outputTokens} tokens`,

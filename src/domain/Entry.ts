@@ -22,13 +22,46 @@ const Millis = Schema.Int
 export const WhenBusy = Schema.Literal("enqueue", "reject", "interrupt")
 export type WhenBusy = typeof WhenBusy.Type
 
+/** Which limit was hit (I8). `wall` is time in which a turn was running and not paused. */
+export const Limit = Schema.Literal("steps", "modelCalls", "toolCalls", "tokens", "usd", "wall")
+export type Limit = typeof Limit.Type
+
+const Amount = Schema.optional(Schema.NonNegative.pipe(Schema.finite()))
+
+/** So much of each limit, time in milliseconds, money in US dollars. What is left out is not spoken of. */
+export const Amounts = Schema.Struct({
+  steps: Amount,
+  modelCalls: Amount,
+  toolCalls: Amount,
+  tokens: Amount,
+  usd: Amount,
+  wallMs: Amount
+})
+export type Amounts = typeof Amounts.Type
+
+/** What is decided of a pause. */
+export const Decision = Schema.Literal(
+  /** Go on where it stopped. */
+  "proceed",
+  /** What would have happened without the pause. */
+  "end"
+)
+export type Decision = typeof Decision.Type
+
 /** A message into a session. */
 export const Command = Schema.Union(
   Schema.TaggedStruct("Send", { parts: Schema.Array(UserPart), whenBusy: WhenBusy }),
   /** Ends the running turn; the session goes on. */
   Schema.TaggedStruct("Interrupt", { reason: Schema.optional(Text) }),
   /** Ends the session. */
-  Schema.TaggedStruct("Cancel", { reason: Schema.optional(Text) })
+  Schema.TaggedStruct("Cancel", { reason: Schema.optional(Text) }),
+  /**
+   * Allows more: added to what the running turn and the session may use. A pause for a budget that this lifts is over.
+   * Not to what a parent has given: the parent's budget is the one to raise.
+   */
+  Schema.TaggedStruct("Raise", { by: Amounts, reason: Schema.optional(Text) }),
+  /** Decides a pause, once. */
+  Schema.TaggedStruct("Decide", { pause: Schema.String, decision: Decision, reason: Schema.optional(Text) })
 )
 export type Command = typeof Command.Type
 export type Send = Extract<Command, { _tag: "Send" }>
@@ -47,15 +80,27 @@ export const Repeatable = Schema.Literal(
 )
 export type Repeatable = typeof Repeatable.Type
 
-/** Which limit a turn hit (I8). */
-export const Limit = Schema.Literal("steps", "modelCalls", "toolCalls", "tokens", "usd", "wall")
-export type Limit = typeof Limit.Type
+/** Whose limit it was: the turn's, the session's, or what a parent has given to its child. */
+export const LimitScope = Schema.Literal("turn", "session", "parent")
+export type LimitScope = typeof LimitScope.Type
+
+/** The kinds of loops: one call with one result again and again, a few of them in turns, nothing new for long. */
+export const LoopKind = Schema.Literal("repeat", "cycle", "stale")
+export type LoopKind = typeof LoopKind.Type
 
 /** How a turn ended. */
 export const TurnOutcome = Schema.Union(
   Schema.TaggedStruct("Completed", { output: Json }),
   Schema.TaggedStruct("Interrupted", { reason: Schema.optional(Text) }),
-  Schema.TaggedStruct("LimitReached", { limit: Limit, allowed: Schema.Finite, used: Schema.Finite }),
+  Schema.TaggedStruct("LimitReached", {
+    limit: Limit,
+    allowed: Schema.Finite,
+    used: Schema.Finite,
+    /** The turn's, where it is missing. */
+    scope: Schema.optional(LimitScope)
+  }),
+  /** The agent went round in circles: for `rounds` answers of the model, the last ones. */
+  Schema.TaggedStruct("Looped", { loop: LoopKind, rounds: Schema.Int }),
   Schema.TaggedStruct("Failed", { failure: Failure })
 )
 export type TurnOutcome = typeof TurnOutcome.Type
@@ -71,12 +116,43 @@ export type SessionOutcome = typeof SessionOutcome.Type
 export const NextInput = Schema.Literal("original", "continue", "repaired", "compacted")
 export type NextInput = typeof NextInput.Type
 
+/** What a policy decided about a failed attempt, and who says so. */
+export const Decided = Schema.Struct({
+  plan: Schema.Literal(
+    /** The same model or tool again. */
+    "retry",
+    /** Another model, `model`. */
+    "fallback",
+    /** The conversation is made shorter first: the step has failed, and whoever plans the turn goes on from there. */
+    "compact",
+    /** A human decides: the next attempt is held until then. */
+    "ask",
+    /** The step has failed. */
+    "fail"
+  ),
+  /** The policy's name. */
+  policy: Text,
+  /** The name of the rule of it that fitted. */
+  rule: Text,
+  /** How long the next attempt waits, in milliseconds. */
+  delayMs: Schema.optional(Schema.NonNegative.pipe(Schema.finite())),
+  /** The model that the next attempt asks, by name; where it is left out, the one that the failed one asked. */
+  model: Schema.optional(Text),
+  /** What a human is asked. */
+  question: Schema.optional(Text),
+  /** SHA-256, hex, of what the next attempt is given. Within one step, equal hashes are equal inputs. */
+  inputHash: Schema.optional(Schema.String)
+})
+export type Decided = typeof Decided.Type
+
 export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
   agent: AgentName,
   /** The agent's version at the time. */
   agentVersion: Schema.String,
   attributes: Schema.Record({ key: Schema.String, value: Text }),
-  parent: Schema.optional(Schema.Struct({ session: SessionId, step: StepId }))
+  parent: Schema.optional(Schema.Struct({ session: SessionId, step: StepId })),
+  /** Of a child: what its parent has set aside for it. All that it uses, its own children included, is drawn from it. */
+  budget: Schema.optional(Amounts)
 })
 export type SessionCreated = typeof SessionCreated.Type
 
@@ -98,7 +174,9 @@ export const StepIntended = Schema.TaggedStruct("StepIntended", {
   /** The tool's or the model step's name. */
   name: Text,
   input: Json,
-  repeatable: Repeatable
+  repeatable: Repeatable,
+  /** Of a step that is a child: what is set aside for it until its outcome says what it has used. */
+  reserved: Schema.optional(Amounts)
 })
 export type StepIntended = typeof StepIntended.Type
 
@@ -121,16 +199,24 @@ export const AttemptFailed = Schema.TaggedStruct("AttemptFailed", {
   /** What the failed attempt had produced; the next one goes on from it where `nextInput` is `continue`. */
   partial: Schema.optional(Json),
   /** What it used before it failed. */
-  usage: Schema.optional(Usage)
+  usage: Schema.optional(Usage),
+  /** Who decided that there is a next one. */
+  decided: Schema.optional(Decided)
 })
 export type AttemptFailed = typeof AttemptFailed.Type
+
+/** How often something was done, beside a {@link Usage}: by a child and all of its own. */
+export const Drawn = Schema.Struct({ steps: Schema.Int, modelCalls: Schema.Int, toolCalls: Schema.Int })
+export type Drawn = typeof Drawn.Type
 
 export const StepSucceeded = Schema.TaggedStruct("StepSucceeded", {
   step: StepId,
   attempt: Schema.Int,
   startedAt: Millis,
   output: Json,
-  usage: Schema.optional(Usage)
+  usage: Schema.optional(Usage),
+  /** What a child has done. */
+  drawn: Schema.optional(Drawn)
 })
 export type StepSucceeded = typeof StepSucceeded.Type
 
@@ -139,7 +225,10 @@ export const StepFailed = Schema.TaggedStruct("StepFailed", {
   attempt: Schema.Int,
   startedAt: Millis,
   failure: Failure,
-  usage: Schema.optional(Usage)
+  usage: Schema.optional(Usage),
+  drawn: Schema.optional(Drawn),
+  /** Who decided that there is no next attempt; left out where nobody was asked. */
+  decided: Schema.optional(Decided)
 })
 export type StepFailed = typeof StepFailed.Type
 
@@ -157,6 +246,37 @@ export type TimerCleared = typeof TimerCleared.Type
 /** A decision worth seeing that is none of the others: a limit met, a loop detected, a recovery. */
 export const Noted = Schema.TaggedStruct("Noted", { kind: Schema.String, detail: Json })
 export type Noted = typeof Noted.Type
+
+/**
+ * Nothing begins until somebody decides: a command (`Raise`, `Decide`), or the deadline. Interrupt and cancel work as ever.
+ * The turn's time stands still meanwhile.
+ */
+export const Paused = Schema.TaggedStruct("Paused", {
+  /** Its name in this session, for whoever decides. */
+  pause: Schema.String,
+  /** Why: `budget`, `loop`, `failure`, … */
+  kind: Schema.String,
+  /** What one should know to decide. */
+  detail: Json,
+  /** How the turn ends if that is the decision. */
+  otherwise: Schema.optional(TurnOutcome),
+  /** The open step that does not go on meanwhile, and fails if that is the decision. */
+  held: Schema.optional(StepId),
+  /** When it is decided without anybody, and how: `end` unless told. */
+  deadline: Schema.optional(Millis),
+  atDeadline: Schema.optional(Decision)
+})
+export type Paused = typeof Paused.Type
+
+export const Resumed = Schema.TaggedStruct("Resumed", {
+  pause: Schema.String,
+  decision: Decision,
+  /** The command that decided it; none: its deadline did. */
+  command: Schema.optional(CommandId),
+  /** What this allows beyond what a `Raise` has. */
+  raised: Schema.optional(Amounts)
+})
+export type Resumed = typeof Resumed.Type
 
 export const TurnEnded = Schema.TaggedStruct("TurnEnded", { turn: Schema.Int, outcome: TurnOutcome })
 export type TurnEnded = typeof TurnEnded.Type
@@ -178,6 +298,8 @@ export const Entry = Schema.Union(
   TimerFired,
   TimerCleared,
   Noted,
+  Paused,
+  Resumed,
   TurnEnded,
   SessionEnded
 )

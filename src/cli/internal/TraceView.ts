@@ -18,7 +18,11 @@ const turnOutcome = (turn: Turn, style: Style): string => {
     case "Interrupted":
       return style.yellow(`interrupted${outcome.reason === undefined ? "" : `: ${line(outcome.reason, 60)}`}`)
     case "LimitReached":
-      return style.red(`limit of ${outcome.limit} reached: ${outcome.used} of ${outcome.allowed}`)
+      return style.red(
+        `${outcome.scope === undefined || outcome.scope === "turn" ? "" : `${outcome.scope}'s `}limit of ${outcome.limit} reached: ${outcome.used} of ${outcome.allowed}`
+      )
+    case "Looped":
+      return style.red(`looped (${outcome.loop}) for ${outcome.rounds} answers`)
     case "Failed":
       return style.red(`failed: ${outcome.failure.class}`)
   }
