@@ -139,7 +139,7 @@ export const make = <const Name extends string, Tools extends Record<string, Too
       modelPool,
       ...Object.keys(toolkit.tools).map((tool) => Decide.poolOf({ pool, runsOn: tagOf }, "tool", tool))
     ],
-    policy: (attempted) => (attempted.kind === "model" ? Policy.modelDefault(attempted) : Policy.toolDefault(attempted))
+    policy: (attempted) => Policy.decide(attempted.kind === "model" ? Policy.modelDefault : Policy.toolDefault, attempted)
   }
   const needs: ReadonlyArray<Need> = [
     { what: "a language model", key: LanguageModel.LanguageModel.key },

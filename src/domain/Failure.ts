@@ -12,7 +12,7 @@ export const FailureClass = Schema.Literal(
   "RateLimited",
   /** The provider is overloaded or failing (5xx, 529). */
   "Overloaded",
-  /** The request never left, or its connection was refused. */
+  /** No answer began: the request never left, its connection was refused, or lost before the first word came back. */
   "Unreachable",
   /** The answer was cut in the middle; what had come is in the attempt's `partial`. */
   "Interrupted",
@@ -41,6 +41,17 @@ export const FailureClass = Schema.Literal(
 )
 export type FailureClass = typeof FailureClass.Type
 
+/** How far a failed attempt got. */
+export const Reached = Schema.Literal(
+  /** Nothing of it was sent: it can have had no effect. */
+  "nothing",
+  /** It was sent, or may have been. */
+  "request",
+  /** A part of the answer came. */
+  "partial"
+)
+export type Reached = typeof Reached.Type
+
 export const Failure = Schema.Struct({
   class: FailureClass,
   /** One sentence for a person; secrets scrubbed. */
@@ -50,7 +61,9 @@ export const Failure = Schema.Struct({
   /** The HTTP status, where there was one. */
   status: Schema.optional(Schema.Int),
   /** The provider's own name for it, where there was one, e.g. `overloaded_error`. */
-  code: Schema.optional(Schema.String)
+  code: Schema.optional(Schema.String),
+  /** How far the attempt got, where that is known. */
+  reached: Schema.optional(Reached)
 })
 export type Failure = typeof Failure.Type
 

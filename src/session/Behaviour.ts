@@ -78,5 +78,5 @@ export interface Behaviour<State = any, R = any> {
   /** The pools of its steps, `heavy` or `heavy@tag`: a runner that should have one of them and has not does not start. */
   readonly pools?: ReadonlyArray<string> | undefined
   /** Pure: what follows a failed attempt. */
-  readonly policy: Policy.Policy
+  readonly policy: Policy.Judge
 }

@@ -8,8 +8,9 @@ import type { Command, Entry, Limit, StepKind, TurnOutcome } from "../domain/Ent
 import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
 import { totalTokens } from "../domain/Usage.ts"
-import { Policy } from "../resilience/index.ts"
+import type { Policy } from "../resilience/index.ts"
 import type { Action, Behaviour, Limits } from "./Behaviour.ts"
+import { judged } from "./internal/judged.ts"
 import { type OpenStep, type SessionState, type Turn, wallTimer } from "./State.ts"
 
 /** What the runner has room for, as data. */
@@ -190,35 +191,47 @@ export const decide = <S>(
 ): ReadonlyArray<Entry> => plan(behaviour, state, now, unlimited, limits).entries
 
 /**
- * What a runner that takes over finds open: attempts that were running when the last one died (I5). A step that waits
- * for its next attempt was not running and keeps waiting. The policy bounds how often: a step that kills its runner each
- * time must not do so for ever.
+ * What a runner that takes over finds open: attempts that were running when the last one died (I5). The policy bounds how
+ * often: a step that kills its runner each time must not do so for ever. A step that waits for its next attempt keeps
+ * waiting until then, under a new number where it may be repeated: no two attempts are the same one.
  */
-export const recover = (state: SessionState, now: number, policy: Policy.Policy): ReadonlyArray<Entry> =>
+export const recover = (state: SessionState, now: number, policy: Policy.Judge): ReadonlyArray<Entry> =>
   Object.values(state.open).flatMap((step): ReadonlyArray<Entry> => {
+    // Whoever decides has not: it runs nowhere.
+    if (step.held === true) return []
     // The clock of whoever wrote last may have been ahead of ours: what was due by that one may have begun.
-    if (step.attempt > 1 && step.dueAt > Math.max(now, state.updatedAt)) return []
+    if (step.attempt > 1 && step.dueAt > Math.max(now, state.updatedAt)) return renumbered(step, now)
     return [interrupted(step, state.turn?.stopping != null, now, policy)]
   })
 
+/** By the clock of a runner that was ahead of ours it may have begun all the same, which is not in the journal. */
+const renumbered = (step: OpenStep, now: number): ReadonlyArray<Entry> =>
+  step.repeatable === "never"
+    ? []
+    : [
+        {
+          _tag: "AttemptFailed",
+          step: step.step,
+          attempt: step.attempt,
+          startedAt: now,
+          failure: { class: "RunnerLost", message: "the runner was lost while this attempt waited for its time" },
+          retryAt: step.dueAt,
+          nextInput: step.nextInput
+        }
+      ]
+
 const lost: Failure = { class: "RunnerLost", message: "the runner died while this attempt was running" }
 
-const interrupted = (step: OpenStep, stopping: boolean, now: number, policy: Policy.Policy): Entry => {
-  const { attempt, kind, partial, repeatable } = step
-  if (repeatable === "never") return { _tag: "StepInDoubt", step: step.step, attempt }
-  const at = { step: step.step, attempt, startedAt: step.dueAt, failure: lost } as const
-  const decision = stopping
-    ? Policy.fail
-    : policy({ kind, repeatable, failure: lost, attempt, hasPartial: partial !== undefined, random: 0 })
-  if (decision._tag === "Fail") return { _tag: "StepFailed", ...at }
-  return {
-    _tag: "AttemptFailed",
-    ...at,
-    retryAt: now + decision.delayMs,
-    nextInput: decision.nextInput,
-    ...(partial === undefined ? {} : { partial })
-  }
-}
+const interrupted = (step: OpenStep, stopping: boolean, now: number, policy: Policy.Judge): Entry =>
+  step.repeatable === "never"
+    ? { _tag: "StepInDoubt", step: step.step, attempt: step.attempt }
+    : judged(
+        policy,
+        step,
+        { failure: lost, partial: step.partial, usage: undefined, random: 0, startedAt: step.dueAt },
+        stopping,
+        now
+      )
 
 /** Why a command is not accepted now, if it is not; nothing of it is journaled then. */
 export const refuse = (state: SessionState, command: Command, capacity: number): "closed" | "busy" | "full" | null => {

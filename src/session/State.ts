@@ -4,7 +4,18 @@
  * This module knows commands, turns, steps, limits and timers; what the turns are about is the behaviour's. State is
  * plain JSON: it is snapshotted as it is.
  */
-import type { Entry, NextInput, Recorded, Repeatable, SessionOutcome, StepIntended, StepKind } from "../domain/Entry.ts"
+import type {
+  AttemptFailed,
+  Decided,
+  Entry,
+  NextInput,
+  Recorded,
+  Repeatable,
+  SessionOutcome,
+  StepIntended,
+  StepKind
+} from "../domain/Entry.ts"
+import type { Failure } from "../domain/Failure.ts"
 import type { CommandId, StepId, TimerId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import * as Usage from "../domain/Usage.ts"
@@ -25,6 +36,14 @@ export interface OpenStep {
   readonly nextInput: NextInput
   /** What earlier attempts produced or saved. */
   readonly partial: Json | undefined
+  /** The model that the attempt asks, by name; left out for the first of the agent's chain. */
+  readonly model?: string | undefined
+  /** How many attempts have failed since the model was changed; left out where none has. */
+  readonly failures?: number | undefined
+  /** Why there is another attempt; left out for the first. */
+  readonly why?: { readonly failure: Failure; readonly decided?: Decided | undefined } | undefined
+  /** It does not begin until a human has decided. */
+  readonly held?: boolean | undefined
 }
 
 export interface Turn {
@@ -123,6 +142,21 @@ const openStep = (entry: StepIntended, at: number): OpenStep => ({
   partial: undefined
 })
 
+const nextAttempt = (step: OpenStep, entry: AttemptFailed): OpenStep => {
+  const { attempt, decided, failure, nextInput, retryAt: dueAt, startedAt } = entry
+  const partial = entry.partial ?? (nextInput === "original" && step.kind === "model" ? undefined : step.partial)
+  const next = { ...step, attempt: attempt + 1, dueAt, nextInput, partial }
+  // Lost before its time: it is only counted anew, for the reasons that there were.
+  if (startedAt < step.dueAt) return { ...next, failures: step.failures ?? step.attempt - 1 }
+  return {
+    ...next,
+    failures: decided?.model === undefined ? (step.failures ?? step.attempt - 1) + 1 : 0,
+    why: decided === undefined ? { failure } : { failure, decided },
+    ...(decided?.model === undefined ? {} : { model: decided.model }),
+    ...(decided?.plan === "ask" ? { held: true } : {})
+  }
+}
+
 const stopping = <S>(state: SessionState<S>, why: Stopping): Partial<SessionState<S>> =>
   state.turn === null || state.turn.stopping?._tag === "Cancel" ? {} : { turn: { ...state.turn, stopping: why } }
 
@@ -188,20 +222,7 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
       const step = state.open[entry.step]
       return step === undefined
         ? {}
-        : {
-            ...used(state, entry.usage),
-            open: {
-              ...state.open,
-              [entry.step]: {
-                ...step,
-                attempt: entry.attempt + 1,
-                dueAt: entry.retryAt,
-                nextInput: entry.nextInput,
-                partial:
-                  entry.partial ?? (entry.nextInput === "original" && step.kind === "model" ? undefined : step.partial)
-              }
-            }
-          }
+        : { ...used(state, entry.usage), open: { ...state.open, [entry.step]: nextAttempt(step, entry) } }
     }
     case "StepSucceeded":
     case "StepFailed":

@@ -79,7 +79,7 @@ const counting: Behaviour<Counter, never> = {
       mark(context.key.session)
       return { output: result }
     }),
-  policy: Policy.toolDefault
+  policy: Policy.judge(Policy.toolDefault)
 }
 
 export const steps: Subject = {

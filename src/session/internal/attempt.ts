@@ -10,6 +10,7 @@ import { fromUnknown, type Json } from "../../domain/Json.ts"
 import type { Usage } from "../../domain/Usage.ts"
 import type { Behaviour, StepOutput } from "../Behaviour.ts"
 import type { OpenStep } from "../State.ts"
+import { judged } from "./judged.ts"
 
 /** The same for every attempt of a step, and for no other step. */
 export const idempotencyKey = (key: SessionKey, step: StepId): string =>
@@ -75,11 +76,12 @@ export const entryOf = (
   now: number,
   exit: Exclude<AttemptExit, { _tag: "Unstorable" }>
 ): Entry => {
-  const at = { step: step.step, attempt: step.attempt, startedAt } as const
   if (exit._tag === "Succeeded") {
     return {
       _tag: "StepSucceeded",
-      ...at,
+      step: step.step,
+      attempt: step.attempt,
+      startedAt,
       output: exit.output.output,
       ...(exit.output.usage === undefined ? {} : { usage: exit.output.usage })
     }
@@ -88,27 +90,5 @@ export const entryOf = (
   if (exit.failure.class === "RunnerLost" && step.repeatable === "never") {
     return { _tag: "StepInDoubt", step: step.step, attempt: step.attempt }
   }
-  const usage = exit.usage === undefined ? {} : { usage: exit.usage }
-  if (!stopping && exit.failure.class !== "Stopped") {
-    const decision = behaviour.policy({
-      kind: step.kind,
-      repeatable: step.repeatable,
-      failure: exit.failure,
-      attempt: step.attempt,
-      hasPartial: exit.partial !== undefined,
-      random: exit.random
-    })
-    if (decision._tag === "Retry") {
-      return {
-        _tag: "AttemptFailed",
-        ...at,
-        failure: exit.failure,
-        retryAt: now + Math.max(0, Math.round(decision.delayMs)),
-        nextInput: decision.nextInput,
-        ...(exit.partial === undefined ? {} : { partial: exit.partial }),
-        ...usage
-      }
-    }
-  }
-  return { _tag: "StepFailed", ...at, failure: exit.failure, ...usage }
+  return judged(behaviour.policy, step, { ...exit, startedAt }, stopping, now)
 }

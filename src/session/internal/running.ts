@@ -53,7 +53,7 @@ export class Running {
       const step = state.open[id]!
       const one = this.attempts.get(step.step)
       if (stopping) one?.fiber.unsafeInterruptAsFork(one.fiber.id())
-      else if (one === undefined && mayBegin) this.begin(step)
+      else if (one === undefined && mayBegin && step.held !== true) this.begin(step)
     }
   }
 

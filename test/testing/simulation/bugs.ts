@@ -257,7 +257,7 @@ export const bugs: ReadonlyArray<Bug> = [
     wraps: behaving(({ policy }) => ({
       policy: (attempted) =>
         attempted.kind === "tool" && attempted.attempt < 3
-          ? { _tag: "Retry", delayMs: 10, nextInput: "original" }
+          ? { _tag: "Retry", delayMs: 10, nextInput: "original", policy: "planted", rule: "always" }
           : policy(attempted)
     }))
   },

@@ -1,0 +1,110 @@
+/** What follows a failed attempt, as an entry: the policy is asked, and what it says is written down. Pure. */
+import { createHash } from "node:crypto"
+import type { AttemptFailed, Decided, NextInput, StepFailed } from "../../domain/Entry.ts"
+import type { Failure } from "../../domain/Failure.ts"
+import type { Json } from "../../domain/Json.ts"
+import type { Usage } from "../../domain/Usage.ts"
+import type { Policy } from "../../resilience/index.ts"
+import type { OpenStep } from "../State.ts"
+
+/** A failed attempt. */
+export interface Failed {
+  readonly failure: Failure
+  /** What it produced, claims for what is large. */
+  readonly partial: Json | undefined
+  readonly usage: Usage | undefined
+  /** In [0, 1). */
+  readonly random: number
+  readonly startedAt: number
+}
+
+/** Of what the next attempt is given; what it refers to (the conversation so far) is in the journal's own chain. */
+const hashOf = (step: OpenStep, nextInput: NextInput, model: string | undefined, failed: Failed): string =>
+  createHash("sha256")
+    .update(
+      JSON.stringify([
+        step.kind,
+        step.name,
+        step.input,
+        nextInput,
+        model ?? null,
+        nextInput === "continue" ? (failed.partial ?? step.partial ?? null) : null,
+        nextInput === "repaired" ? failed.failure.message : null
+      ])
+    )
+    .digest("hex")
+
+const decidedOf = (decision: Policy.Decision, step: OpenStep, failed: Failed): Decided => {
+  const by = { policy: decision.policy, rule: decision.rule }
+  const hash = (nextInput: NextInput, model = step.model) => ({ inputHash: hashOf(step, nextInput, model, failed) })
+  switch (decision._tag) {
+    case "Retry":
+      return { plan: "retry", ...by, delayMs: decision.delayMs, ...hash(decision.nextInput) }
+    case "Fallback": {
+      const { delayMs, model, nextInput } = decision
+      return { plan: "fallback", ...by, delayMs, model, ...hash(nextInput, model) }
+    }
+    case "Ask": {
+      const question = decision.question === undefined ? {} : { question: decision.question }
+      return { plan: "ask", ...by, ...question, ...hash(decision.nextInput) }
+    }
+    case "Compact":
+      return { plan: "compact", ...by }
+    case "Fail":
+      return { plan: "fail", ...by }
+  }
+}
+
+/** Asks the policy; one that throws is as good as none: the step fails, and says so. */
+const ask = (judge: Policy.Judge, step: OpenStep, failed: Failed): Policy.Decision => {
+  try {
+    return judge({
+      kind: step.kind,
+      name: step.name,
+      repeatable: step.repeatable,
+      failure: failed.failure,
+      attempt: step.attempt,
+      tried: (step.failures ?? step.attempt - 1) + 1,
+      model: step.model,
+      hasPartial: failed.partial !== undefined,
+      random: failed.random
+    })
+  } catch {
+    return { _tag: "Fail", policy: "broken", rule: "it threw" }
+  }
+}
+
+/**
+ * The entry that a failed attempt becomes.
+ *
+ * @param stopping the step is being stopped: nobody is asked, there is no next attempt
+ */
+export const judged = (
+  judge: Policy.Judge,
+  step: OpenStep,
+  failed: Failed,
+  stopping: boolean,
+  now: number
+): AttemptFailed | StepFailed => {
+  const { failure, partial, startedAt, usage } = failed
+  const at = {
+    step: step.step,
+    attempt: step.attempt,
+    startedAt,
+    failure,
+    ...(usage === undefined ? {} : { usage })
+  } as const
+  if (stopping || failure.class === "Stopped") return { _tag: "StepFailed", ...at }
+  const decision = ask(judge, step, failed)
+  const decided = decidedOf(decision, step, failed)
+  if (decision._tag === "Fail" || decision._tag === "Compact") return { _tag: "StepFailed", ...at, decided }
+  const delayMs = decision._tag === "Ask" ? 0 : Math.max(0, Math.round(decision.delayMs))
+  return {
+    _tag: "AttemptFailed",
+    ...at,
+    retryAt: now + delayMs,
+    nextInput: decision.nextInput,
+    ...(partial === undefined ? {} : { partial }),
+    decided
+  }
+}
