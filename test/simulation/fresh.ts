@@ -2,7 +2,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Simulation } from "../../src/testing/index.ts"
-import { tags } from "../../src/testing/internal/sim/Faults.ts"
 import { given, nature } from "./agents.ts"
 
 /** How long a file searches, in real milliseconds: three minutes of `npm test`, or as long as it takes in a soak. */
@@ -10,12 +9,6 @@ const soak = process.env["PERDURE_SOAK"] === "1"
 const searchMs = soak ? 6 * 60 * 60 * 1000 : 170_000
 /** How many runs a file makes at most. */
 const runsMax = soak ? 50_000 : 20_000
-
-/**
- * Without `Jump`: of a retry's time only the clock is known, so that two runners whose clocks differ by more than its
- * backoff may both begin it. The README says so ("What is lost when"); seed z1s6i5/161 of `mixed` shows it.
- */
-const kinds = tags.filter((tag) => tag !== "Jump")
 
 /** Searches with a workload until the time is up. */
 export const search = (name: string, workload: Simulation.Workload, share = 1) =>
@@ -28,10 +21,9 @@ export const search = (name: string, workload: Simulation.Workload, share = 1) =
             ...given,
             repeatable: nature,
             workload,
-            kinds,
             seeds: Math.ceil(runsMax * share),
             atMostMs: searchMs * share,
-            command: `npm run simulate -- --workload ${name} --kinds ${kinds.join(",")} --seed %s`
+            command: `npm run simulate -- --workload ${name} --seed %s`
           })
           // Shown, so that a run that found nothing can be had again.
           yield* Effect.sync(() =>
