@@ -48,6 +48,15 @@ export const Decision = Schema.Literal(
 )
 export type Decision = typeof Decision.Type
 
+/** What somebody says of a step that is in doubt (I5). */
+export const Verdict = Schema.Literal(
+  "happened",
+  "did not happen",
+  /** It does no harm to do it again. Only where the session waits for the verdict. */
+  "retry"
+)
+export type Verdict = typeof Verdict.Type
+
 /** A message into a session. */
 export const Command = Schema.Union(
   Schema.TaggedStruct("Send", { parts: Schema.Array(UserPart), whenBusy: WhenBusy }),
@@ -61,7 +70,14 @@ export const Command = Schema.Union(
    */
   Schema.TaggedStruct("Raise", { by: Amounts, reason: Schema.optional(Text) }),
   /** Decides a pause, once. */
-  Schema.TaggedStruct("Decide", { pause: Schema.String, decision: Decision, reason: Schema.optional(Text) })
+  Schema.TaggedStruct("Decide", { pause: Schema.String, decision: Decision, reason: Schema.optional(Text) }),
+  /** Says what became of a step that is in doubt, once. */
+  Schema.TaggedStruct("Settle", {
+    step: StepId,
+    verdict: Verdict,
+    /** What a step that happened gave. */
+    result: Schema.optional(Json)
+  })
 )
 export type Command = typeof Command.Type
 export type Send = Extract<Command, { _tag: "Send" }>
@@ -113,7 +129,14 @@ export const SessionOutcome = Schema.Union(
 export type SessionOutcome = typeof SessionOutcome.Type
 
 /** What the next attempt of a step is given. */
-export const NextInput = Schema.Literal("original", "continue", "repaired", "compacted")
+export const NextInput = Schema.Literal(
+  "original",
+  "continue",
+  "repaired",
+  "compacted",
+  /** Nothing: it is asked what became of the attempt before. */
+  "reconcile"
+)
 export type NextInput = typeof NextInput.Type
 
 /** What a policy decided about a failed attempt, and who says so. */
@@ -188,6 +211,12 @@ export const StepProgress = Schema.TaggedStruct("StepProgress", {
 })
 export type StepProgress = typeof StepProgress.Type
 
+/** What was found out about a step that was in doubt. */
+export const Reconciled = Schema.Literal("happened", "did not happen", "unknown")
+export type Reconciled = typeof Reconciled.Type
+
+const reconciled = Schema.optional(Reconciled)
+
 export const AttemptFailed = Schema.TaggedStruct("AttemptFailed", {
   step: StepId,
   attempt: Schema.Int,
@@ -201,7 +230,9 @@ export const AttemptFailed = Schema.TaggedStruct("AttemptFailed", {
   /** What it used before it failed. */
   usage: Schema.optional(Usage),
   /** Who decided that there is a next one. */
-  decided: Schema.optional(Decided)
+  decided: Schema.optional(Decided),
+  /** What this attempt has found out, where that is all it was for. */
+  reconciled
 })
 export type AttemptFailed = typeof AttemptFailed.Type
 
@@ -216,7 +247,11 @@ export const StepSucceeded = Schema.TaggedStruct("StepSucceeded", {
   output: Json,
   usage: Schema.optional(Usage),
   /** What a child has done. */
-  drawn: Schema.optional(Drawn)
+  drawn: Schema.optional(Drawn),
+  /** It was found out that an earlier attempt had done it, and what that gave. */
+  reconciled,
+  /** The `Settle` that says so: nothing has run. */
+  settled: Schema.optional(CommandId)
 })
 export type StepSucceeded = typeof StepSucceeded.Type
 
@@ -228,13 +263,29 @@ export const StepFailed = Schema.TaggedStruct("StepFailed", {
   usage: Schema.optional(Usage),
   drawn: Schema.optional(Drawn),
   /** Who decided that there is no next attempt; left out where nobody was asked. */
-  decided: Schema.optional(Decided)
+  decided: Schema.optional(Decided),
+  /** The `Settle` that says so: it did not happen. */
+  settled: Schema.optional(CommandId)
 })
 export type StepFailed = typeof StepFailed.Type
 
 /** The step was running when its runner died, and may not be repeated (I5). */
-export const StepInDoubt = Schema.TaggedStruct("StepInDoubt", { step: StepId, attempt: Schema.Int })
+export const StepInDoubt = Schema.TaggedStruct("StepInDoubt", {
+  step: StepId,
+  attempt: Schema.Int,
+  /** It was asked what became of it, in vain. */
+  reconciled
+})
 export type StepInDoubt = typeof StepInDoubt.Type
+
+/** What became of a step that was in doubt is known after all. The step is over: it changes what is known, and no more. */
+export const DoubtSettled = Schema.TaggedStruct("DoubtSettled", {
+  step: StepId,
+  verdict: Schema.Literal("happened", "did not happen"),
+  result: Schema.optional(Json),
+  command: CommandId
+})
+export type DoubtSettled = typeof DoubtSettled.Type
 
 export const TimerSet = Schema.TaggedStruct("TimerSet", { timer: TimerId, due: Millis })
 export type TimerSet = typeof TimerSet.Type
@@ -294,6 +345,7 @@ export const Entry = Schema.Union(
   StepSucceeded,
   StepFailed,
   StepInDoubt,
+  DoubtSettled,
   TimerSet,
   TimerFired,
   TimerCleared,
