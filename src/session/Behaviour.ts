@@ -5,7 +5,7 @@
  * so its code, prompts and tools may change under a session in flight.
  */
 import type { Effect } from "effect"
-import type { Entry, Repeatable, StepKind } from "../domain/Entry.ts"
+import type { Entry, Reconciled, Repeatable, StepKind } from "../domain/Entry.ts"
 import type { Failure, StepFailure } from "../domain/Failure.ts"
 import type { AgentName } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
@@ -37,7 +37,15 @@ export interface StepOutput {
   readonly usage?: Usage | undefined
   /** Claims that the step has made itself: they may stand in `output` as they are. */
   readonly claims?: ReadonlySet<string> | undefined
+  /**
+   * What an attempt has found out that was to find out what became of an earlier one (`nextInput` is `reconcile`);
+   * `output` is what that gave where it `happened`.
+   */
+  readonly reconciled?: Reconciled | undefined
 }
+
+/** An output, or why there is none. */
+export type Settled = { readonly output: Json } | { readonly wrong: string }
 
 /** How much one turn may use (I8). `wallMs` is the turn's age in milliseconds. */
 export interface Limits {
@@ -75,6 +83,18 @@ export interface Behaviour<State = any, R = any> {
    * initial state.
    */
   readonly runsOn?: ((kind: StepKind, name: string) => string | undefined) | undefined
+  /**
+   * Pure: whether it can be found out what became of such a step when its runner has died: it is performed once more
+   * then, as often as it takes, with `reconcile` for its input. Never unless told.
+   */
+  readonly reconciles?: ((kind: StepKind, name: string) => boolean) | undefined
+  /**
+   * Pure: how long such a step may take, all its attempts together, from its intent on, in milliseconds; for ever unless
+   * told. What is over that is not tried again.
+   */
+  readonly totalMs?: ((kind: StepKind, name: string) => number) | undefined
+  /** Pure: the output of a step by what somebody says it gave, or why it cannot be that. As it is unless told. */
+  readonly settle?: ((kind: StepKind, name: string, result: Json) => Settled) | undefined
   /** The pools of its steps, `heavy` or `heavy@tag`: a runner that should have one of them and has not does not start. */
   readonly pools?: ReadonlyArray<string> | undefined
   /** Pure: what follows a failed attempt. */

@@ -33,6 +33,8 @@ export interface OpenStep {
   readonly attempt: number
   /** When that attempt is due, in milliseconds since the epoch. */
   readonly dueAt: number
+  /** When the step was intended; left out by what is older. */
+  readonly since?: number | undefined
   readonly nextInput: NextInput
   /** What earlier attempts produced or saved. */
   readonly partial: Json | undefined
@@ -138,6 +140,7 @@ const openStep = (entry: StepIntended, at: number): OpenStep => ({
   repeatable: entry.repeatable,
   attempt: 1,
   dueAt: at,
+  since: at,
   nextInput: "original",
   partial: undefined
 })
