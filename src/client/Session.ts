@@ -25,6 +25,7 @@ export type Refused =
   | Errors.MessageTooLarge
   | Errors.InvalidInput
   | Errors.CommandConflict
+  | Errors.NothingToDecide
 
 export type FeedFailure = Unavailable | Errors.SessionNotFound | Errors.BlobMissing | EntryUnreadable | InvalidCursor
 

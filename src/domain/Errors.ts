@@ -113,6 +113,16 @@ export class CommandConflict extends Schema.TaggedError<CommandConflict>()("Comm
   }
 }
 
+/** A pause is not there, was decided before, or its turn is being stopped: a pause is decided once (I9). */
+export class NothingToDecide extends Schema.TaggedError<NothingToDecide>()("NothingToDecide", {
+  ...at,
+  pause: Schema.String
+}) {
+  override get message() {
+    return `there is nothing to decide about "${this.pause}" in session ${this.namespace}/${this.session}: it was decided before, or is over; \`state\` (\`perdure trace\`) shows what waits`
+  }
+}
+
 /** A message came under a shard that its session's id does not belong to, or for an id that is none. It was not looked at. */
 export class Misrouted extends Schema.TaggedError<Misrouted>()("Misrouted", { reason: Schema.String }) {
   override get message() {

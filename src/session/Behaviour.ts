@@ -5,12 +5,13 @@
  * so its code, prompts and tools may change under a session in flight.
  */
 import type { Effect } from "effect"
-import type { Entry, Reconciled, Repeatable, StepKind } from "../domain/Entry.ts"
+import type { Amounts, Decision, Entry, Reconciled, Repeatable, StepKind, TurnOutcome } from "../domain/Entry.ts"
 import type { Failure, StepFailure } from "../domain/Failure.ts"
 import type { AgentName } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import type { Usage } from "../domain/Usage.ts"
 import type { Policy } from "../resilience/index.ts"
+import type { AgentUnfit } from "./AgentUnfit.ts"
 import type { OpenStep, SessionState } from "./State.ts"
 import type { StepContext } from "./StepContext.ts"
 
@@ -23,11 +24,22 @@ export type Action =
       readonly name: string
       readonly input: Json
       readonly repeatable: Repeatable
+      /** It is a child: it has a share of what is left of the budget, at most so much. */
+      readonly share?: Amounts | undefined
     }
   /** The turn is done. */
   | { readonly _tag: "EndTurn"; readonly output: Json }
   /** The turn cannot go on. */
   | { readonly _tag: "FailTurn"; readonly failure: Failure }
+  /** The turn ends in a way of its own. Where `ask` says so, only if somebody decides that: it is paused first. */
+  | {
+      readonly _tag: "Halt"
+      /** Why, in a word. */
+      readonly kind: string
+      readonly detail: Json
+      readonly outcome: TurnOutcome
+      readonly ask: boolean
+    }
   /** Something worth seeing. */
   | { readonly _tag: "Note"; readonly kind: string; readonly detail: Json }
 
@@ -47,7 +59,7 @@ export interface StepOutput {
 /** An output, or why there is none. */
 export type Settled = { readonly output: Json } | { readonly wrong: string }
 
-/** How much one turn may use (I8). `wallMs` is the turn's age in milliseconds. */
+/** How much one turn may use (I8). `wallMs` is how long it may run, in milliseconds; what it is paused does not count. */
 export interface Limits {
   readonly steps: number
   readonly modelCalls: number
@@ -55,6 +67,32 @@ export interface Limits {
   readonly tokens: number
   readonly usd: number
   readonly wallMs: number
+}
+
+/** A limit that is met pauses the turn, until somebody allows more or ends it. */
+export interface Asking {
+  /** After so many milliseconds it is decided without anybody; `null`: never. */
+  readonly deadlineMs: number | null
+  readonly atDeadline: Decision
+}
+
+/** When a turn is told that its budget nears its end. */
+export interface LastWords {
+  /** When this part of a limit is used, in (0, 1]. */
+  readonly at: number
+  /** When so many model calls are left, the one that is told included. */
+  readonly calls: number
+  /** The call that is told is the last one of the turn, and may call no tools: what it says is the answer. */
+  readonly final: boolean
+}
+
+/** What budgets have beside the limits of one turn. */
+export interface Bounds {
+  /** Of the whole session, over all its turns; without a limit where it is left out. */
+  readonly session?: Limits | undefined
+  /** A turn that meets a limit ends, unless this is there. */
+  readonly asking?: Asking | undefined
+  readonly lastWords?: LastWords | undefined
 }
 
 /**
@@ -69,6 +107,7 @@ export interface Behaviour<State = any, R = any> {
   /** The version of `State`'s shape: a snapshot of another one is not used; the journal is folded again. */
   readonly stateVersion: number
   readonly limits: Limits
+  readonly bounds?: Bounds | undefined
   readonly initial: State
   /** Pure. Sees each entry once, in order, after the session's own state has seen it. */
   readonly evolve: (state: State, entry: Entry) => State
@@ -97,6 +136,8 @@ export interface Behaviour<State = any, R = any> {
   readonly settle?: ((kind: StepKind, name: string, result: Json) => Settled) | undefined
   /** The pools of its steps, `heavy` or `heavy@tag`: a runner that should have one of them and has not does not start. */
   readonly pools?: ReadonlyArray<string> | undefined
+  /** Asked once, when a runner starts, with the services of its steps: one that cannot work there fails. */
+  readonly check?: Effect.Effect<void, AgentUnfit, R> | undefined
   /** Pure: what follows a failed attempt. */
   readonly policy: Policy.Judge
 }

@@ -2,16 +2,18 @@
  * What happens next: pure functions from state to entries.
  *
  * - I5: a step that was running when its runner died runs again only if that is harmless; else it is in doubt.
- * - I8: no step is intended beyond a limit; a turn that has met one ends when its open steps have.
+ * - I8: no step is intended beyond a limit; a turn that has met one ends, or pauses, when its open steps have ended.
  */
-import type { Command, Entry, Limit, StepKind, TurnOutcome } from "../domain/Entry.ts"
+import type { Amounts, Command, Entry, StepKind, TurnOutcome } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
-import { totalTokens } from "../domain/Usage.ts"
 import type { Policy } from "../resilience/index.ts"
-import type { Action, Behaviour, Limits } from "./Behaviour.ts"
+import type { Action, Behaviour, Bounds, Limits } from "./Behaviour.ts"
+import * as Budget from "./Budget.ts"
+import { doubted, inTime, isAsked, type Knows } from "./internal/doubted.ts"
 import { judged } from "./internal/judged.ts"
-import { type OpenStep, type SessionState, type Turn, wallTimer } from "./State.ts"
+import * as Pause from "./Pause.ts"
+import { lastWords, type OpenStep, type SessionState, type Turn, wallTimer } from "./State.ts"
 
 /** What the runner has room for, as data. */
 export interface Admission {
@@ -49,44 +51,59 @@ const nobody: ReadonlyArray<Waiting> = []
 const nothing: Plan = { entries: [], waiting: nobody }
 const just = (entries: ReadonlyArray<Entry>): Plan => (entries.length === 0 ? nothing : { entries, waiting: nobody })
 
-const intend = (state: SessionState, action: Extract<Action, { _tag: "Step" }>, offset: number): Entry => ({
+type StepAction = Extract<Action, { _tag: "Step" }>
+
+const intend = (state: SessionState, action: StepAction, offset: number, reserved: Amounts | null): Entry => ({
   _tag: "StepIntended",
   step: String(state.steps + 1 + offset) as StepId,
   turn: state.turn!.turn,
   kind: action.kind,
   name: action.name,
   input: action.input,
-  repeatable: action.repeatable
+  repeatable: action.repeatable,
+  ...(reserved === null ? {} : { reserved })
 })
 
-/** The limit that forbids one more step of this kind, if any. */
-export const exceeded = (
-  turn: Turn,
-  limits: Limits,
-  next: { readonly steps: number; readonly modelCalls: number; readonly toolCalls: number }
-): { readonly limit: Limit; readonly allowed: number; readonly used: number } | null => {
-  const rows: ReadonlyArray<readonly [Limit, number, number, boolean]> = [
-    ["steps", limits.steps, turn.steps, turn.steps + next.steps > limits.steps],
-    ["modelCalls", limits.modelCalls, turn.modelCalls, turn.modelCalls + next.modelCalls > limits.modelCalls],
-    ["toolCalls", limits.toolCalls, turn.toolCalls, turn.toolCalls + next.toolCalls > limits.toolCalls],
-    ["tokens", limits.tokens, totalTokens(turn.usage), totalTokens(turn.usage) >= limits.tokens],
-    ["usd", limits.usd, turn.usage.usd ?? 0, (turn.usage.usd ?? 0) >= limits.usd]
-  ]
-  for (const [limit, allowed, used, over] of rows) if (over) return { limit, allowed, used }
-  return null
-}
-
 const endTurn = (state: SessionState, outcome: TurnOutcome): ReadonlyArray<Entry> => {
-  const turn = state.turn!.turn
-  const timer = wallTimer(turn)
+  const { pauses, turn } = state.turn!
+  const timers = [wallTimer(turn), ...pauses.map(({ pause }) => Pause.timerOf(pause))]
   return [
-    ...(timer in state.timers ? [{ _tag: "TimerCleared", timer } as const] : []),
+    ...timers.filter((timer) => timer in state.timers).map((timer) => ({ _tag: "TimerCleared", timer }) as const),
     { _tag: "TurnEnded", turn, outcome }
   ]
 }
 
+/** A limit is met, and nothing is open: the turn ends, or somebody is asked. What a parent has given is not to be raised. */
+const meet = (state: SessionState, bounds: Bounds | undefined, met: Budget.Met, now: number): ReadonlyArray<Entry> => {
+  const { scope, ...rest } = met
+  const outcome: TurnOutcome = { _tag: "LimitReached", ...rest, ...(scope === "turn" ? {} : { scope }) }
+  const noted: Entry = { _tag: "Noted", kind: "limit", detail: { ...met } }
+  return bounds?.asking !== undefined && scope !== "parent"
+    ? [noted, ...Pause.begin(state, bounds, now, { kind: "budget", detail: { ...met }, otherwise: outcome })]
+    : [noted, ...endTurn(state, outcome)]
+}
+
+/** The time that is up: the turn's, or its session's. */
+const timeUp = (
+  state: SessionState,
+  turn: Turn,
+  limits: Limits,
+  bounds: Bounds | undefined,
+  now: number
+): Budget.Met => {
+  const accounts = Budget.accounts(state, turn, limits, bounds, now)
+  const over = accounts.find(({ allowed, used }) => used.wallMs >= allowed.wallMs) ?? accounts[0]!
+  return { limit: "wall", allowed: over.allowed.wallMs, used: over.used.wallMs, scope: over.scope }
+}
+
 /** Entries of a turn's end that was asked for; none while steps are still being stopped. */
-const stopTurn = (state: SessionState, turn: Turn, limits: Limits, now: number): ReadonlyArray<Entry> => {
+const stopTurn = (
+  state: SessionState,
+  turn: Turn,
+  limits: Limits,
+  bounds: Bounds | undefined,
+  now: number
+): ReadonlyArray<Entry> => {
   if (Object.keys(state.open).length > 0) return []
   const why = turn.stopping!
   switch (why._tag) {
@@ -95,25 +112,61 @@ const stopTurn = (state: SessionState, turn: Turn, limits: Limits, now: number):
     case "Cancel":
       return endTurn(state, { _tag: "Interrupted", reason: "the session was cancelled" })
     case "Wall":
-      return endTurn(state, { _tag: "LimitReached", limit: "wall", allowed: limits.wallMs, used: now - turn.startedAt })
+      return meet(state, bounds, timeUp(state, turn, limits, bounds, now), now)
   }
 }
 
+/** How a child's session ends: with its only turn. */
+const endOfChild = (done: TurnOutcome): Entry => ({
+  _tag: "SessionEnded",
+  outcome:
+    done._tag === "Completed"
+      ? done
+      : {
+          _tag: "Failed",
+          failure: done._tag === "Failed" ? done.failure : { class: "Stopped", message: `its turn ended: ${done._tag}` }
+        }
+})
+
 /** Entries of a session that is between turns: its end, or its next turn's beginning. */
-const rest = (state: SessionState, limits: Limits, now: number): ReadonlyArray<Entry> => {
+const rest = (state: SessionState): ReadonlyArray<Entry> => {
   if (state.cancelled !== null) {
     const { reason } = state.cancelled
     return [{ _tag: "SessionEnded", outcome: { _tag: "Cancelled", ...(reason === undefined ? {} : { reason }) } }]
   }
+  if (state.done !== null) return [endOfChild(state.done)]
   const next = state.queue[0]
-  if (next === undefined) return []
-  const number = state.turns + 1
-  return [
-    { _tag: "TurnStarted", turn: number, command: next },
-    ...(Number.isFinite(limits.wallMs)
-      ? [{ _tag: "TimerSet", timer: wallTimer(number), due: now + limits.wallMs } as const]
-      : [])
-  ]
+  return next === undefined ? [] : [{ _tag: "TurnStarted", turn: state.turns + 1, command: next }]
+}
+
+/** The timer of the turn's time, where it is not what it should be: at the turn's begin, and when its limits change. */
+const keepTime = (
+  state: SessionState,
+  turn: Turn,
+  limits: Limits,
+  bounds: Bounds | undefined
+): ReadonlyArray<Entry> => {
+  const timer = wallTimer(turn.turn)
+  const due = Budget.wallDue(state, turn, limits, bounds)
+  if (due === null || state.timers[timer] === due) return []
+  return [{ _tag: "TimerSet", timer, due }]
+}
+
+/** What is told once, when the budget nears its end: by which limit, and how much of it is left. */
+const nearEnd = (accounts: ReadonlyArray<Budget.Account>, at: number, calls: number) => {
+  for (const { allowed, scope, used } of accounts) {
+    for (const key of Budget.keys) {
+      const left = allowed[key] - used[key]
+      const isNear =
+        key === "modelCalls" || key === "steps"
+          ? left <= calls
+          : key === "toolCalls"
+            ? left < 1
+            : used[key] >= at * allowed[key]
+      if (isNear) return { limit: Budget.nameOf(key), allowed: allowed[key], used: used[key], scope }
+    }
+  }
+  return null
 }
 
 /**
@@ -127,45 +180,86 @@ export const plan = <S>(
   room: Admission = unlimited,
   limits: Limits = behaviour.limits
 ): Plan => {
+  const { bounds } = behaviour
   if (state.ended !== null) return nothing
   const turn = state.turn
-  if (turn === null) return just(rest(state, limits, now))
-  if (turn.stopping !== null) return just(stopTurn(state, turn, limits, now))
+  if (turn === null) return just(rest(state))
+  if (turn.stopping !== null) return just(stopTurn(state, turn, limits, bounds, now))
+  if (turn.pauses.length > 0) {
+    const end = (outcome: TurnOutcome) => endTurn(state, outcome)
+    const decided = Pause.follow(state, turn, limits, bounds, now, end)
+    return just(decided.length > 0 ? decided : Pause.hold(state, turn, bounds, now))
+  }
+  const first = [...Pause.hold(state, turn, bounds, now), ...keepTime(state, turn, limits, bounds)]
+  if (first.length > 0) return just(first)
 
+  const accounts = Budget.accounts(state, turn, limits, bounds, now)
+  const actions = behaviour.decide(state.behaviour, state)
   const entries: Array<Entry> = []
   const waiting: Array<Waiting> = []
-  const next = { steps: 0, modelCalls: 0, toolCalls: 0 }
+  const wanted = { steps: 0, modelCalls: 0, toolCalls: 0 }
+  let children = actions.filter((action) => action._tag === "Step" && action.share !== undefined).length
+  let given = Budget.nothing
   let used: Map<string, number> | null = null
   let intended = 0
-  for (const action of behaviour.decide(state.behaviour, state)) {
+  for (const action of actions) {
     switch (action._tag) {
       case "Note":
         entries.push({ _tag: "Noted", kind: action.kind, detail: action.detail })
         break
       case "EndTurn":
         return just([...entries, ...endTurn(state, { _tag: "Completed", output: action.output })])
-      case "FailTurn":
-        return just([...entries, ...endTurn(state, { _tag: "Failed", failure: action.failure })])
+      case "FailTurn": {
+        // What was not tried again for want of money has not failed.
+        const over = action.failure.class === "Stopped" ? Budget.met(accounts, wanted) : null
+        return just([
+          ...entries,
+          ...(over === null
+            ? endTurn(state, { _tag: "Failed", failure: action.failure })
+            : meet(state, bounds, over, now))
+        ])
+      }
+      case "Halt": {
+        const { ask, detail, kind, outcome } = action
+        return just([
+          ...entries,
+          ...(ask ? Pause.begin(state, bounds, now, { kind, detail, otherwise: outcome }) : endTurn(state, outcome))
+        ])
+      }
       case "Step": {
-        next.steps++
-        if (action.kind === "model") next.modelCalls++
-        if (action.kind === "tool") next.toolCalls++
-        const limit = exceeded(turn, limits, next)
+        const words = bounds?.lastWords
+        if (action.kind === "model" && words !== undefined && !turn.told) {
+          const near = turn.modelCalls === 0 ? null : nearEnd(accounts, words.at, words.calls)
+          if (near !== null && Budget.met(accounts, { steps: 1, modelCalls: 1, toolCalls: 0 }) === null) {
+            return just([...entries, { _tag: "Noted", kind: lastWords, detail: { ...near, final: words.final } }])
+          }
+        }
+        wanted.steps++
+        if (action.kind === "model") wanted.modelCalls++
+        if (action.kind === "tool") wanted.toolCalls++
+        let limit = Budget.met(accounts, given === Budget.nothing ? wanted : Budget.plus(given, wanted))
+        let share: Amounts | null = null
+        if (limit === null && action.share !== undefined) {
+          share = Budget.share(
+            Budget.minus(Budget.left(accounts), Budget.plus(given, wanted)),
+            children--,
+            action.share
+          )
+          const lacks = Budget.tooLittle(share)
+          if (lacks !== null) limit = Budget.least(accounts, lacks)
+        }
         if (limit !== null) {
           // What is open or waits goes on to its end. The turn ends when the last outcome has come.
-          if (next.steps > 1 || Object.keys(state.open).length > 0) return settled(entries, intended, waiting)
-          return just([
-            ...entries,
-            { _tag: "Noted", kind: "limit", detail: { ...limit } },
-            ...endTurn(state, { _tag: "LimitReached", ...limit })
-          ])
+          if (wanted.steps > 1 || Object.keys(state.open).length > 0) return settled(entries, intended, waiting)
+          return just([...entries, ...meet(state, bounds, limit, now)])
         }
         const { kind, name } = action
         const pool = poolOf(behaviour, kind, name)
         const taken: number = used?.get(pool) ?? 0
         if (taken < room.free(pool)) {
           used = (used ?? new Map<string, number>()).set(pool, taken + 1)
-          entries.push(intend(state, action, intended))
+          entries.push(intend(state, action, intended, share))
+          if (share !== null) given = Budget.plus(given, { ...share, wallMs: 0 })
           intended++
         } else {
           waiting.push({ pool, kind, name, step: null, attempt: 1 })
@@ -195,18 +289,23 @@ export const decide = <S>(
  * often: a step that kills its runner each time must not do so for ever. A step that waits for its next attempt keeps
  * waiting until then, under a new number where it may be repeated: no two attempts are the same one.
  */
-export const recover = (state: SessionState, now: number, policy: Policy.Judge): ReadonlyArray<Entry> =>
+export const recover = (
+  state: SessionState,
+  now: number,
+  policy: Policy.Judge,
+  knows: Knows = {}
+): ReadonlyArray<Entry> =>
   Object.values(state.open).flatMap((step): ReadonlyArray<Entry> => {
     // Whoever decides has not: it runs nowhere.
     if (step.held === true) return []
     // The clock of whoever wrote last may have been ahead of ours: what was due by that one may have begun.
     if (step.attempt > 1 && step.dueAt > Math.max(now, state.updatedAt)) return renumbered(step, now)
-    return [interrupted(step, state.turn?.stopping != null, now, policy)]
+    return [interrupted(step, state.turn?.stopping != null, now, policy, knows)]
   })
 
 /** By the clock of a runner that was ahead of ours it may have begun all the same, which is not in the journal. */
 const renumbered = (step: OpenStep, now: number): ReadonlyArray<Entry> =>
-  step.repeatable === "never"
+  step.repeatable === "never" && !isAsked(step)
     ? []
     : [
         {
@@ -222,20 +321,28 @@ const renumbered = (step: OpenStep, now: number): ReadonlyArray<Entry> =>
 
 const lost: Failure = { class: "RunnerLost", message: "the runner died while this attempt was running" }
 
-const interrupted = (step: OpenStep, stopping: boolean, now: number, policy: Policy.Judge): Entry =>
-  step.repeatable === "never"
-    ? { _tag: "StepInDoubt", step: step.step, attempt: step.attempt }
-    : judged(
-        policy,
-        step,
-        { failure: lost, partial: step.partial, usage: undefined, random: 0, startedAt: step.dueAt },
-        stopping,
-        now
-      )
+const interrupted = (
+  step: OpenStep,
+  stopping: boolean,
+  now: number,
+  policy: Policy.Judge,
+  knows: Knows
+): Entry => {
+  if (step.repeatable === "never") return doubted(knows, step, lost, step.dueAt, stopping, now)
+  const failed = { failure: lost, partial: step.partial, usage: undefined, random: 0, startedAt: step.dueAt }
+  return inTime(knows, step, judged(policy, step, failed, stopping, now))
+}
 
 /** Why a command is not accepted now, if it is not; nothing of it is journaled then. */
-export const refuse = (state: SessionState, command: Command, capacity: number): "closed" | "busy" | "full" | null => {
-  if (state.ended !== null || state.cancelled !== null) return command._tag === "Send" ? "closed" : null
+export const refuse = (
+  state: SessionState,
+  command: Command,
+  capacity: number
+): "closed" | "busy" | "full" | "undecidable" | null => {
+  if (state.ended !== null || state.cancelled !== null) {
+    return command._tag === "Interrupt" || command._tag === "Cancel" ? null : "closed"
+  }
+  if (command._tag === "Decide") return Pause.undecided(state, command.pause) === null ? "undecidable" : null
   if (command._tag !== "Send") return null
   const busy = state.turn !== null || state.queue.length > 0
   if (busy && command.whenBusy === "reject") return "busy"

@@ -7,9 +7,10 @@
 import { Entity } from "@effect/cluster"
 import { Rpc, RpcGroup } from "@effect/rpc"
 import { Schema } from "effect"
-import { Command, SessionCreated, SessionOutcome, StepKind } from "../domain/Entry.ts"
+import { Command, Decision, SessionCreated, SessionOutcome, StepKind } from "../domain/Entry.ts"
 import * as Errors from "../domain/Errors.ts"
 import { CommandId, SessionKey, StepId } from "../domain/Id.ts"
+import { Json } from "../domain/Json.ts"
 import { Usage } from "../domain/Usage.ts"
 import { Cursor } from "../feed/index.ts"
 
@@ -44,7 +45,8 @@ export type PullReply = typeof PullReply.Type
 export const SessionView = Schema.Struct({
   agent: Schema.String,
   agentVersion: Schema.String,
-  status: Schema.Literal("active", "resting", "ended"),
+  /** `paused`: it waits for somebody's decision, and for nothing else. */
+  status: Schema.Literal("active", "paused", "resting", "ended"),
   seq: Schema.Int,
   /** How many turns have begun. */
   turns: Schema.Int,
@@ -81,6 +83,27 @@ export const SessionView = Schema.Struct({
     // A runner that is older than its client does not say.
     { default: () => [] }
   ),
+  /** What waits to be decided. */
+  pauses: Schema.optionalWith(
+    Schema.Array(
+      Schema.Struct({
+        /** Its name, for whoever decides. */
+        pause: Schema.String,
+        /** `budget`, `loop`, `failure`, … */
+        kind: Schema.String,
+        detail: Json,
+        since: Schema.Int,
+        deadline: Schema.NullOr(Schema.Int),
+        atDeadline: Decision
+      })
+    ),
+    { default: () => [] }
+  ),
+  /** Of all turns, with what children have done. `activeMs`: of those that have ended, pauses not counted. */
+  used: Schema.optionalWith(
+    Schema.Struct({ steps: Schema.Int, modelCalls: Schema.Int, toolCalls: Schema.Int, activeMs: Schema.Int }),
+    { default: () => ({ steps: 0, modelCalls: 0, toolCalls: 0, activeMs: 0 }) }
+  ),
   usage: Usage,
   outcome: Schema.NullOr(SessionOutcome)
 })
@@ -102,7 +125,8 @@ export const Refused = Schema.Union(
   Errors.MailboxFull,
   Errors.MessageTooLarge,
   Errors.InvalidInput,
-  Errors.CommandConflict
+  Errors.CommandConflict,
+  Errors.NothingToDecide
 )
 export type Refused = typeof Refused.Type
 

@@ -5,21 +5,27 @@
  * plain JSON: it is snapshotted as it is.
  */
 import type {
+  Amounts,
   AttemptFailed,
   Decided,
   Entry,
   NextInput,
   Recorded,
   Repeatable,
+  Resumed,
   SessionOutcome,
+  StepFailed,
   StepIntended,
-  StepKind
+  StepKind,
+  TurnOutcome
 } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { CommandId, StepId, TimerId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import * as Usage from "../domain/Usage.ts"
 import type { Behaviour } from "./Behaviour.ts"
+import * as Budget from "./Budget.ts"
+import * as Pause from "./Pause.ts"
 
 /** A step whose outcome is not in the journal yet. */
 export interface OpenStep {
@@ -38,6 +44,8 @@ export interface OpenStep {
   readonly nextInput: NextInput
   /** What earlier attempts produced or saved. */
   readonly partial: Json | undefined
+  /** Of a child: what is set aside for it. */
+  readonly reserved?: Amounts | undefined
   /** The model that the attempt asks, by name; left out for the first of the agent's chain. */
   readonly model?: string | undefined
   /** How many attempts have failed since the model was changed; left out where none has. */
@@ -52,10 +60,19 @@ export interface Turn {
   readonly turn: number
   readonly command: CommandId
   readonly startedAt: number
+  /** What its children have done is counted with what it has itself. */
   readonly steps: number
   readonly modelCalls: number
   readonly toolCalls: number
   readonly usage: Usage.Usage
+  /** How long it had been running and not paused, in milliseconds, until `since`; `null` while it is paused. */
+  readonly activeMs: number
+  readonly since: number | null
+  /** What was allowed beyond its limits. */
+  readonly raised: Amounts
+  readonly pauses: ReadonlyArray<Pause.Pause>
+  /** It was told that its budget nears its end. */
+  readonly told: boolean
   /** Why the turn must end as soon as its open steps are stopped. */
   readonly stopping: Stopping | null
 }
@@ -82,6 +99,22 @@ export interface SessionState<S = unknown> {
   /** How many steps have been intended: the next one's id is one more. */
   readonly steps: number
   readonly lastTool: string | null
+  /** Of all turns, with what their children have done; `activeMs`: of those that have ended. Usage is in `usage`. */
+  readonly used: {
+    readonly steps: number
+    readonly modelCalls: number
+    readonly toolCalls: number
+    readonly activeMs: number
+  }
+  /** What was allowed beyond the session's limits. */
+  readonly raised: Amounts
+  /** How many pauses have begun. */
+  readonly pauses: number
+  /** What a parent has set aside for this session; `null` for one without. */
+  readonly budget: Amounts | null
+  /** Of a child: how its only turn has ended. */
+  readonly done: TurnOutcome | null
+  readonly isChild: boolean
   readonly timers: Readonly<Record<string, number>>
   readonly usage: Usage.Usage
   /** A cancel was accepted: no turn begins any more. */
@@ -103,6 +136,12 @@ export const empty = <S>(behaviour: Pick<Behaviour<S>, "initial">): SessionState
   open: {},
   steps: 0,
   lastTool: null,
+  used: { steps: 0, modelCalls: 0, toolCalls: 0, activeMs: 0 },
+  raised: {},
+  pauses: 0,
+  budget: null,
+  done: null,
+  isChild: false,
   timers: {},
   usage: Usage.zero,
   cancelled: null,
@@ -131,6 +170,32 @@ const closeStep = <S>(
   usage: Usage.Usage | undefined
 ): Partial<SessionState<S>> => ({ open: without(state.open, step), ...used(state, usage) })
 
+/** A child's outcome: what it has used stays used, the rest of its share comes back. */
+const settled = <S>(
+  before: SessionState<S>,
+  entry: Pick<StepFailed, "step" | "usage" | "drawn">
+): Partial<SessionState<S>> => {
+  const reserved = before.open[entry.step]?.reserved
+  if (reserved === undefined) return closeStep(before, entry.step, entry.usage)
+  // Nobody knows what it has used: all of it, for all that can be said.
+  const usage = entry.usage ?? Budget.wholeUsage(reserved)
+  const { modelCalls, steps, toolCalls } = entry.drawn ?? Budget.wholeCounts(reserved)
+  const after = closeStep(before, entry.step, usage)
+  const plus = <A extends { readonly steps: number; readonly modelCalls: number; readonly toolCalls: number }>(
+    a: A
+  ) => ({
+    ...a,
+    steps: a.steps + steps,
+    modelCalls: a.modelCalls + modelCalls,
+    toolCalls: a.toolCalls + toolCalls
+  })
+  return {
+    ...after,
+    used: plus(before.used),
+    turn: after.turn == null ? before.turn && plus(before.turn) : plus(after.turn)
+  }
+}
+
 const openStep = (entry: StepIntended, at: number): OpenStep => ({
   step: entry.step,
   turn: entry.turn,
@@ -142,7 +207,8 @@ const openStep = (entry: StepIntended, at: number): OpenStep => ({
   dueAt: at,
   since: at,
   nextInput: "original",
-  partial: undefined
+  partial: undefined,
+  ...(entry.reserved === undefined ? {} : { reserved: entry.reserved })
 })
 
 const nextAttempt = (step: OpenStep, entry: AttemptFailed): OpenStep => {
@@ -163,6 +229,29 @@ const nextAttempt = (step: OpenStep, entry: AttemptFailed): OpenStep => {
 const stopping = <S>(state: SessionState<S>, why: Stopping): Partial<SessionState<S>> =>
   state.turn === null || state.turn.stopping?._tag === "Cancel" ? {} : { turn: { ...state.turn, stopping: why } }
 
+/** What is noted when a turn is told that its budget nears its end. */
+export const lastWords = "lastWords"
+
+const fired = <S>({ turn, ...state }: SessionState<S>, timer: TimerId): Partial<SessionState<S>> => {
+  if (turn === null) return {}
+  if (timer === wallTimer(turn.turn)) return stopping({ ...state, turn }, { _tag: "Wall" })
+  const pause = turn.pauses.find((one) => Pause.timerOf(one.pause) === timer)
+  return pause === undefined ? {} : { turn: Pause.answered(turn, pause.pause, pause.atDeadline, null) }
+}
+
+/** A pause is over. A step that it held goes on, or fails by an entry of its own. */
+const goneOn = <S>(state: SessionState<S>, at: number, entry: Resumed): Partial<SessionState<S>> => {
+  const { raised = {} } = entry
+  const more = (before: Amounts) => Budget.asAmounts(Budget.plus(Budget.plus(Budget.nothing, before), raised))
+  const held = state.turn?.pauses.find(({ pause }) => pause === entry.pause)?.held ?? null
+  const step = held === null || entry.decision === "end" ? undefined : state.open[held]
+  return {
+    raised: more(state.raised),
+    turn: state.turn && { ...Pause.resumed(state.turn, at, entry.pause), raised: more(state.turn.raised) },
+    ...(step === undefined ? {} : { open: { ...state.open, [step.step]: { ...step, held: false, dueAt: at } } })
+  }
+}
+
 const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<SessionState<S>> => {
   switch (entry._tag) {
     case "SessionCreated":
@@ -170,7 +259,9 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
         agent: entry.agent,
         agentVersion: entry.agentVersion,
         attributes: entry.attributes,
-        createdAt: at
+        createdAt: at,
+        budget: entry.budget ?? null,
+        isChild: entry.parent !== undefined
       }
     case "CommandAccepted":
       switch (entry.command._tag) {
@@ -188,6 +279,15 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
             ...stopping(state, { _tag: "Cancel", reason: entry.command.reason }),
             cancelled: { reason: entry.command.reason }
           }
+        case "Raise":
+          return {
+            raised: Budget.asAmounts(Budget.plus(Budget.plus(Budget.nothing, state.raised), entry.command.by)),
+            turn: state.turn && Pause.raised(state.turn, entry.command.by, entry.id)
+          }
+        case "Decide":
+          return {
+            turn: state.turn && Pause.answered(state.turn, entry.command.pause, entry.command.decision, entry.id)
+          }
       }
       break
     case "TurnStarted":
@@ -202,7 +302,12 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
           modelCalls: 0,
           toolCalls: 0,
           usage: Usage.zero,
-          stopping: null
+          stopping: null,
+          activeMs: 0,
+          since: at,
+          raised: {},
+          pauses: [],
+          told: false
         }
       }
     case "StepIntended":
@@ -210,6 +315,12 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
         open: { ...state.open, [entry.step]: openStep(entry, at) },
         steps: state.steps + 1,
         lastTool: entry.kind === "tool" ? entry.name : state.lastTool,
+        used: {
+          ...state.used,
+          steps: state.used.steps + 1,
+          modelCalls: state.used.modelCalls + (entry.kind === "model" ? 1 : 0),
+          toolCalls: state.used.toolCalls + (entry.kind === "tool" ? 1 : 0)
+        },
         turn: state.turn && {
           ...state.turn,
           steps: state.turn.steps + 1,
@@ -229,22 +340,28 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
     }
     case "StepSucceeded":
     case "StepFailed":
-      return closeStep(state, entry.step, entry.usage)
+      return settled(state, entry)
     case "StepInDoubt":
-      return closeStep(state, entry.step, undefined)
+      return settled(state, entry)
     case "TimerSet":
       return { timers: { ...state.timers, [entry.timer]: entry.due } }
     case "TimerCleared":
       return { timers: without(state.timers, entry.timer) }
     case "TimerFired":
-      return {
-        timers: without(state.timers, entry.timer),
-        ...(state.turn !== null && entry.timer === wallTimer(state.turn.turn) ? stopping(state, { _tag: "Wall" }) : {})
-      }
+      return { timers: without(state.timers, entry.timer), ...fired(state, entry.timer) }
     case "Noted":
-      return {}
+      return entry.kind === lastWords && state.turn !== null ? { turn: { ...state.turn, told: true } } : {}
+    case "Paused":
+      return { pauses: state.pauses + 1, turn: state.turn && Pause.paused(state.turn, at, entry) }
+    case "Resumed":
+      return goneOn(state, at, entry)
     case "TurnEnded":
-      return { turn: null, open: {} }
+      return {
+        turn: null,
+        open: {},
+        used: { ...state.used, activeMs: state.used.activeMs + (state.turn === null ? 0 : Budget.age(state.turn, at)) },
+        ...(state.isChild ? { done: entry.outcome } : undefined)
+      }
     case "SessionEnded":
       return { ended: entry.outcome, turn: null, open: {}, queue: [], timers: {} }
   }
@@ -276,6 +393,12 @@ export const fold = <S>(
   return current
 }
 
-/** Whether the session has work to do without a new command. */
+/** Whether the session has work to do without a new command. One that is paused has none before its deadline. */
 export const isActive = (state: SessionState): boolean =>
-  state.ended === null && (state.turn !== null || state.queue.length > 0 || state.cancelled !== null)
+  state.ended === null &&
+  (state.turn !== null || state.queue.length > 0 || state.cancelled !== null || state.done !== null) &&
+  !Pause.isWaiting(state)
+
+/** In a word. */
+export const statusOf = (state: SessionState): "active" | "paused" | "resting" | "ended" =>
+  state.ended !== null ? "ended" : Pause.isWaiting(state) ? "paused" : isActive(state) ? "active" : "resting"

@@ -33,8 +33,8 @@ export interface StoredRow extends Row {
   readonly epoch: Epoch
 }
 
-/** `active`: has work to do now. `resting`: waits for a command or a timer. `parked`: cannot be read (I13). */
-export type SessionStatus = "active" | "resting" | "ended" | "parked"
+/** `active`: has work to do now. `paused`: waits for somebody's decision in the middle of a turn. `resting`: waits for a command or a timer. `parked`: cannot be read (I13). */
+export type SessionStatus = "active" | "paused" | "resting" | "ended" | "parked"
 
 /** What can be known of a session without reading its journal. */
 export interface SessionRow {

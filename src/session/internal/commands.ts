@@ -50,6 +50,10 @@ export class Commands {
         return Effect.fail(new Errors.SessionClosed(key))
       case "busy":
         return Effect.fail(new Errors.SessionBusy(key))
+      case "undecidable":
+        return Effect.fail(
+          new Errors.NothingToDecide({ ...key, pause: command._tag === "Decide" ? command.pause : "" })
+        )
       case "full":
         return Effect.fail(new Errors.MailboxFull({ ...key, capacity: this.capacity }))
       case null:

@@ -2,11 +2,8 @@
 import type { Entry } from "../../domain/Entry.ts"
 import { AgentName } from "../../domain/Id.ts"
 import { totalTokens } from "../../domain/Usage.ts"
-import type { SessionRow, SessionStatus } from "../../store/index.ts"
-import { isActive, type SessionState } from "../State.ts"
-
-const statusOf = (state: SessionState): SessionStatus =>
-  state.ended !== null ? "ended" : isActive(state) ? "active" : "resting"
+import type { SessionRow } from "../../store/index.ts"
+import { type SessionState, statusOf } from "../State.ts"
 
 const worthWriting = (entry: Entry): boolean =>
   entry._tag === "SessionCreated" || entry._tag === "TurnEnded" || entry._tag === "SessionEnded"

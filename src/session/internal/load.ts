@@ -19,7 +19,7 @@ export interface Loaded {
 }
 
 /** The version of the session's own state. A snapshot of another one is not used. */
-const stateVersion = 1
+const stateVersion = 2
 
 export const fingerprint = (behaviour: Behaviour): string =>
   `${stateVersion}/${behaviour.agent}/${behaviour.stateVersion}`

@@ -67,6 +67,7 @@ const known: ReadonlySet<string> = new Set([
   "MessageTooLarge",
   "InvalidInput",
   "CommandConflict",
+  "NothingToDecide",
   "AgentMismatch",
   "AgentUnknown",
   "SessionParked",
