@@ -1,2 +1,5 @@
-/** What to do when a step fails. */
+/** What to do when a step fails, and how much a provider is asked. */
+export * as Breaker from "./Breaker.ts"
+export * as FairQueue from "./FairQueue.ts"
+export * as Limiter from "./Limiter.ts"
 export * as Policy from "./Policy.ts"
