@@ -245,7 +245,7 @@ export const make = (
       pending = events
       if (!recovered) {
         recovered = true
-        for (const entry of recover(draft.state, draft.now, behaviour.policy)) draft.push(entry)
+        for (const entry of recover(draft.state, draft.now, behaviour.policy, behaviour)) draft.push(entry)
       }
       const after: Array<() => void> = []
       for (const event of events) {

@@ -10,6 +10,7 @@ import { fromUnknown, type Json } from "../../domain/Json.ts"
 import type { Usage } from "../../domain/Usage.ts"
 import type { Behaviour, StepOutput } from "../Behaviour.ts"
 import type { OpenStep } from "../State.ts"
+import { canAsk, doubted, found, inDoubt, inTime, isAsked } from "./doubted.ts"
 import { judged } from "./judged.ts"
 
 /** The same for every attempt of a step, and for no other step. */
@@ -77,18 +78,36 @@ export const entryOf = (
   exit: Exclude<AttemptExit, { _tag: "Unstorable" }>
 ): Entry => {
   if (exit._tag === "Succeeded") {
+    const { reconciled } = exit.output
+    if (reconciled !== undefined && reconciled !== "happened") {
+      return inTime(behaviour, step, found(step, reconciled, startedAt, stopping, now))
+    }
     return {
       _tag: "StepSucceeded",
       step: step.step,
       attempt: step.attempt,
       startedAt,
       output: exit.output.output,
-      ...(exit.output.usage === undefined ? {} : { usage: exit.output.usage })
+      ...(exit.output.usage === undefined ? {} : { usage: exit.output.usage }),
+      ...(reconciled === undefined ? {} : { reconciled })
     }
   }
-  // It ran elsewhere, on a runner that is gone: as after a crash of this one (I5).
-  if (exit.failure.class === "RunnerLost" && step.repeatable === "never") {
-    return { _tag: "StepInDoubt", step: step.step, attempt: step.attempt }
+  const { failure } = exit
+  const failed = { ...exit, startedAt }
+  if (step.repeatable === "never") {
+    // It ran elsewhere, on a runner that is gone: as after a crash of this one (I5).
+    if (failure.class === "RunnerLost") return doubted(behaviour, step, failure, startedAt, stopping, now)
+    if (isAsked(step)) {
+      // To ask changes nothing: it is asked again, as long as the policy says.
+      const again = judged(behaviour.policy, { ...step, repeatable: "readonly" }, failed, stopping, now)
+      return again._tag === "StepFailed" || again.decided?.plan === "ask"
+        ? inDoubt(step)
+        : { ...again, nextInput: "reconcile" }
+    }
+    // What was cut off for its time may have had its effect before.
+    if (failure.class === "TimedOut" && canAsk(behaviour, step)) {
+      return doubted(behaviour, step, failure, startedAt, stopping, now)
+    }
   }
-  return judged(behaviour.policy, step, { ...exit, startedAt }, stopping, now)
+  return inTime(behaviour, step, judged(behaviour.policy, step, failed, stopping, now))
 }

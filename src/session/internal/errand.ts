@@ -27,7 +27,10 @@ const pieceWeight = 64
 const outcomeOf = (exit: AttemptExit): NonNullable<News["outcome"]> => {
   switch (exit._tag) {
     case "Succeeded":
-      return { _tag: "Succeeded", output: { output: exit.output.output, usage: exit.output.usage } }
+      return {
+        _tag: "Succeeded",
+        output: { output: exit.output.output, usage: exit.output.usage, reconciled: exit.output.reconciled }
+      }
     case "Failed":
       return exit
     case "Unstorable": {

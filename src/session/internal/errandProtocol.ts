@@ -5,7 +5,7 @@
 import { ClusterSchema, Entity } from "@effect/cluster"
 import { Rpc } from "@effect/rpc"
 import { Schema } from "effect"
-import { NextInput, Repeatable, StepKind } from "../../domain/Entry.ts"
+import { NextInput, Reconciled, Repeatable, StepKind } from "../../domain/Entry.ts"
 import * as Errors from "../../domain/Errors.ts"
 import { Failure } from "../../domain/Failure.ts"
 import { Epoch, SessionKey, StepId } from "../../domain/Id.ts"
@@ -52,6 +52,7 @@ export const Attempt = Schema.parseJson(
     repeatable: Repeatable,
     attempt: Schema.Int,
     dueAt: Schema.Int,
+    since: Schema.optional(Schema.Int),
     nextInput: NextInput,
     partial: Schema.optional(Json)
   })
@@ -60,7 +61,7 @@ export const Attempt = Schema.parseJson(
 /** What an attempt came to. */
 export const Outcome = Schema.Union(
   Schema.TaggedStruct("Succeeded", {
-    output: Schema.Struct({ output: Json, usage: Schema.optional(Usage) })
+    output: Schema.Struct({ output: Json, usage: Schema.optional(Usage), reconciled: Schema.optional(Reconciled) })
   }),
   Schema.TaggedStruct("Failed", {
     failure: Failure,
