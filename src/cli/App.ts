@@ -105,7 +105,7 @@ const ls = Command.make(
   "ls",
   {
     agent: text("agent", "NAME", "Only sessions of this agent").pipe(Options.optional),
-    status: Options.choice("status", ["active", "resting", "ended", "parked"]).pipe(
+    status: Options.choice("status", ["active", "paused", "resting", "ended", "parked"]).pipe(
       Options.withDescription("Only sessions in this state"),
       Options.optional
     ),
@@ -196,9 +196,54 @@ const cancel = Command.make("cancel", { session, reason, id, ...common }, (optio
   )({ ...none, whenBusy: "enqueue" as const, ...options })
 ).pipe(Command.withDescription("Ends a session and all that it started"))
 
+const amount = (name: string, says: string) =>
+  Options.float(name).pipe(Options.withPseudoName("N"), Options.withDescription(says), Options.optional)
+
+const raise = Command.make(
+  "raise",
+  {
+    session,
+    usd: amount("usd", "So many US dollars more"),
+    tokens: amount("tokens", "So many tokens more"),
+    modelCalls: amount("model-calls", "So many model calls more"),
+    toolCalls: amount("tool-calls", "So many tool calls more"),
+    steps: amount("steps", "So many steps more"),
+    wall: text("wall", "DURATION", 'So much running time more, e.g. "10 minutes"').pipe(Options.optional),
+    reason,
+    id,
+    ...common
+  },
+  lazily(
+    () => import("./commands/budget.ts"),
+    ({ raise }) => raise
+  )
+).pipe(Command.withDescription("Allows a session more than its budget; a turn that waits for just that goes on"))
+
+const decide = Command.make(
+  "decide",
+  {
+    session,
+    pause: Args.text({ name: "PAUSE" }).pipe(Args.withDescription("What waits, as `trace` and `tail` name it: p1")),
+    decision: Args.choice(
+      [
+        ["proceed", "proceed" as const],
+        ["end", "end" as const]
+      ],
+      { name: "DECISION" }
+    ),
+    reason,
+    id,
+    ...common
+  },
+  lazily(
+    () => import("./commands/budget.ts"),
+    ({ decide }) => decide
+  )
+).pipe(Command.withDescription("Decides what a session waits for: proceed, or end"))
+
 const perdure = Command.make("perdure").pipe(
   Command.withDescription("Durable AI agent sessions: run them, host them, look into them"),
-  Command.withSubcommands([run, serve, ls, trace, tail, exported, send, interrupt, cancel])
+  Command.withSubcommands([run, serve, ls, trace, tail, exported, send, interrupt, cancel, raise, decide])
 )
 
 // --- The program ---

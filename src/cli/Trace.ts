@@ -5,6 +5,7 @@
  */
 import type { Recorded, SessionOutcome, StepKind, TurnOutcome } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
+import { fromUnknown, type Json } from "../domain/Json.ts"
 import { add, type Usage, zero } from "../domain/Usage.ts"
 
 export interface Attempt {
@@ -44,6 +45,17 @@ export interface Turn {
   readonly outcome: TurnOutcome | null
   readonly steps: ReadonlyArray<Step>
   readonly usage: Usage
+  /** What was decided about it on the way: limits, loops, pauses and their ends, raises. */
+  readonly marks: ReadonlyArray<Mark>
+}
+
+/** Something of a turn that is no step. */
+export interface Mark {
+  /** Milliseconds since the epoch. */
+  readonly at: number
+  /** `paused`, `resumed`, `raised`, or what was noted: `limit`, `loop`, `lastWords`, … */
+  readonly what: string
+  readonly detail: Json
 }
 
 export interface Trace {
@@ -79,6 +91,13 @@ const updateStep = (building: Building, id: string, change: (step: Step) => Step
     building.turns[i] = { ...turn, steps: turn.steps.with(at, change(turn.steps[at]!)) }
     return
   }
+}
+
+const mark = (building: Building, at: number, what: string, detail: unknown): void => {
+  const turn = building.turns.at(-1)
+  if (turn === undefined || turn.outcome !== null) return
+  const marks = [...turn.marks, { at, what, detail: fromUnknown(detail) }]
+  building.turns[building.turns.length - 1] = { ...turn, marks }
 }
 
 const closeStep = (
@@ -122,6 +141,7 @@ export const push = (building: Building, recorded: Recorded): void => {
       building.head = { ...building.head, agent: entry.agent, agentVersion: entry.agentVersion, createdAt: at }
       return
     case "CommandAccepted": {
+      if (entry.command._tag === "Raise") mark(building, at, "raised", entry.command.by)
       if (entry.command._tag !== "Send") return
       const text = entry.command.parts.map((part) => (part.type === "text" ? part.text : `[${part.mediaType}]`))
       building.messages.set(entry.id, text.join(" "))
@@ -136,7 +156,8 @@ export const push = (building: Building, recorded: Recorded): void => {
         endedAt: null,
         outcome: null,
         steps: [],
-        usage: zero
+        usage: zero,
+        marks: []
       })
       building.messages.delete(entry.command)
       return
@@ -179,6 +200,19 @@ export const push = (building: Building, recorded: Recorded): void => {
     case "StepInDoubt":
       closeStep(building, recorded, entry, "in doubt", null)
       return
+    case "Noted":
+      mark(building, at, entry.kind, entry.detail)
+      return
+    case "Paused": {
+      const { deadline = null, detail, kind, pause } = entry
+      mark(building, at, "paused", { pause, kind, detail, deadline })
+      return
+    }
+    case "Resumed": {
+      const { command = null, decision, pause } = entry
+      mark(building, at, "resumed", { pause, decision, command })
+      return
+    }
     case "TurnEnded": {
       const turn = building.turns.at(-1)
       if (turn !== undefined)

@@ -6,7 +6,7 @@
  *   rest as plain lines to stderr;
  * - JSON: one event a line, all to stdout.
  */
-import type { Recorded } from "../domain/Entry.ts"
+import type { Command, Recorded } from "../domain/Entry.ts"
 import { add, type Usage, zero } from "../domain/Usage.ts"
 import type { FeedEvent } from "../feed/index.ts"
 import { duration, line, money, visible } from "./internal/Format.ts"
@@ -56,6 +56,17 @@ interface Options {
 }
 
 const endings: Readonly<Record<string, string>> = { LimitReached: "met a limit", Looped: "went in circles" }
+
+const said = (command: Command): string => {
+  switch (command._tag) {
+    case "Raise":
+      return `raise by ${JSON.stringify(command.by)}`
+    case "Decide":
+      return `decide ${command.pause}: ${command.decision}`
+    default:
+      return command._tag.toLowerCase()
+  }
+}
 
 export const make = ({ style, terminal, width }: Options): View => {
   const steps = new Map<string, Seen>()
@@ -111,7 +122,7 @@ export const make = ({ style, terminal, width }: Options): View => {
         steps.clear()
         return nothing
       case "CommandAccepted":
-        return entry.command._tag === "Send" ? nothing : say(style.yellow(`■ ${entry.command._tag.toLowerCase()}`))
+        return entry.command._tag === "Send" ? nothing : say(style.yellow(`■ ${said(entry.command)}`))
       case "StepIntended": {
         turn.steps++
         const params = entry.kind === "tool" ? (entry.input as { readonly params?: unknown }).params : undefined
@@ -151,6 +162,16 @@ export const make = ({ style, terminal, width }: Options): View => {
         return say(style.yellow(`? ${label(entry.step)}  in doubt: its runner died; it was not repeated`), entry.step)
       case "Noted":
         return say(style.dim(`! ${entry.kind} ${line(JSON.stringify(entry.detail), width - 20)}`))
+      case "Paused": {
+        const until =
+          entry.deadline === undefined ? "" : `, ${entry.atDeadline ?? "end"} in ${duration(entry.deadline - at)}`
+        const why = line(JSON.stringify(entry.detail), width - 30)
+        return say(style.yellow(`‖ paused (${entry.pause}) for ${entry.kind}: ${why}${until}`))
+      }
+      case "Resumed":
+        return say(
+          style.yellow(`▸ ${entry.pause}: ${entry.decision}${entry.command === undefined ? ", by its deadline" : ""}`)
+        )
       case "TurnEnded": {
         const { inputTokens, outputTokens, usd } = turn.usage
         const facts = [

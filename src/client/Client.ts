@@ -6,7 +6,7 @@
 import { randomUUID } from "node:crypto"
 import { Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
 import { Blobs, Claim } from "../blob/index.ts"
-import type { Command, TurnOutcome } from "../domain/Entry.ts"
+import { Amounts, type Command, type TurnOutcome } from "../domain/Entry.ts"
 import * as Errors from "../domain/Errors.ts"
 import { AgentName, CommandId, defaultNamespace, explain, Namespace, SessionId, SessionKey } from "../domain/Id.ts"
 import { Text } from "../domain/Json.ts"
@@ -16,7 +16,7 @@ import { Journal } from "../journal/index.ts"
 import { type SessionFilter, type SessionInfo, Store } from "../store/index.ts"
 import { ask } from "./internal/ask.ts"
 import { follow } from "./internal/follow.ts"
-import type { Accepted, Session, Unavailable } from "./Session.ts"
+import type { Accepted, Session, StopOptions, Unavailable } from "./Session.ts"
 import { ClientSettings } from "./Settings.ts"
 import { Transport } from "./Transport.ts"
 import { TurnNotCompleted } from "./TurnNotCompleted.ts"
@@ -80,6 +80,20 @@ const validMessage = valid(
   Schema.NonEmptyArray(UserPart).annotations({ message: () => "it needs at least one part" }),
   "message"
 )
+
+/** Whoever raises a budget by nothing has forgotten something. */
+const validAmounts = (by: unknown) =>
+  valid(
+    Amounts,
+    "amounts"
+  )(by).pipe(
+    Effect.filterOrFail(
+      (by) => Object.values(by).some((amount = 0) => amount > 0),
+      () => new Errors.InvalidInput({ what: "amounts", reason: "they allow nothing: name a limit, e.g. { usd: 0.5 }" })
+    )
+  )
+
+const because = (options: StopOptions | undefined) => (options?.reason === undefined ? {} : { reason: options.reason })
 
 const partsOf = (
   message: string | ReadonlyArray<UserPart>
@@ -146,10 +160,16 @@ const make = Effect.gen(function* () {
         accept(options?.id, { _tag: "Send", parts, whenBusy: options?.whenBusy ?? "enqueue" })
       )
 
-    const stop: Session["stop"] = (how, options) => {
-      const reason = options?.reason === undefined ? {} : { reason: options.reason }
-      return accept(options?.id, how === "interrupt" ? { _tag: "Interrupt", ...reason } : { _tag: "Cancel", ...reason })
-    }
+    const stop: Session["stop"] = (how, options) =>
+      accept(options?.id, { _tag: how === "interrupt" ? "Interrupt" : "Cancel", ...because(options) })
+
+    const raise: Session["raise"] = ({ wall, ...by }, options) =>
+      Effect.flatMap(validAmounts(wall === undefined ? by : { ...by, wallMs: Duration.toMillis(wall) }), (by) =>
+        accept(options?.id, { _tag: "Raise", by, ...because(options) })
+      )
+
+    const decide: Session["decide"] = (pause, decision, options) =>
+      accept(options?.id, { _tag: "Decide", pause, decision, ...because(options) })
 
     const feed: Session["feed"] = (options) =>
       Stream.unwrap(
@@ -198,6 +218,8 @@ const make = Effect.gen(function* () {
       interrupt: stop("interrupt"),
       cancel: stop("cancel"),
       stop,
+      raise,
+      decide,
       state: ask(settings, remote.Inspect()),
       content: (text) => {
         const claim = Claim.parse(text)

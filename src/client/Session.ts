@@ -1,6 +1,6 @@
 /** A client's hold on one session. Closing a feed, or the client, never stops the session's work. */
-import type { Effect, Stream } from "effect"
-import type { TurnOutcome, WhenBusy } from "../domain/Entry.ts"
+import type { Duration, Effect, Stream } from "effect"
+import type { Decision, TurnOutcome, WhenBusy } from "../domain/Entry.ts"
 import type * as Errors from "../domain/Errors.ts"
 import type { Namespace, SessionId } from "../domain/Id.ts"
 import type { UserPart } from "../domain/Message.ts"
@@ -45,6 +45,24 @@ export interface SendOptions {
   readonly whenBusy?: WhenBusy | undefined
 }
 
+export interface StopOptions {
+  /** Makes it idempotent: the same id is the same command (I1). A random one unless told. */
+  readonly id?: string | undefined
+  /** For the journal. */
+  readonly reason?: string | undefined
+}
+
+/** So much of each limit. */
+export interface Raise {
+  readonly steps?: number | undefined
+  readonly modelCalls?: number | undefined
+  readonly toolCalls?: number | undefined
+  readonly tokens?: number | undefined
+  /** US dollars. */
+  readonly usd?: number | undefined
+  readonly wall?: Duration.DurationInput | undefined
+}
+
 export interface Session {
   readonly namespace: Namespace
   readonly id: SessionId
@@ -70,9 +88,20 @@ export interface Session {
   /** Ends the session, and all that it started. */
   readonly cancel: Effect.Effect<Accepted, Unavailable | Refused>
   /** As `interrupt` and `cancel`, with a reason for the journal and an id that makes them idempotent. */
-  readonly stop: (
-    how: "interrupt" | "cancel",
-    options?: { readonly id?: string | undefined; readonly reason?: string | undefined }
+  readonly stop: (how: "interrupt" | "cancel", options?: StopOptions) => Effect.Effect<Accepted, Unavailable | Refused>
+  /**
+   * Allows more: added to what the running turn and the session may use. A turn that waits for just that goes on.
+   * `wall` is running time.
+   */
+  readonly raise: (by: Raise, options?: StopOptions) => Effect.Effect<Accepted, Unavailable | Refused>
+  /**
+   * Decides a pause, by the name that `state` and the feed give it, once: a second decision is `NothingToDecide`. Who lets
+   * a turn `proceed` that met a limit allows as much again.
+   */
+  readonly decide: (
+    pause: string,
+    decision: Decision,
+    options?: StopOptions
   ) => Effect.Effect<Accepted, Unavailable | Refused>
   /** The session as it is now. */
   readonly state: Effect.Effect<Protocol.SessionView, Unavailable | Errors.SessionNotFound>

@@ -19,6 +19,7 @@ import { Live } from "../feed/index.ts"
 import type { Head } from "../journal/index.ts"
 import { Names } from "../telemetry/index.ts"
 import { recover } from "./Decide.ts"
+import { afford } from "./internal/afford.ts"
 import { type AttemptExit, entryOf } from "./internal/attempt.ts"
 import { Commands } from "./internal/commands.ts"
 import { Draft } from "./internal/draft.ts"
@@ -170,7 +171,8 @@ export const make = (
             return null
           }
           const stopping = draft.state.turn?.stopping != null
-          draft.push(entryOf(behaviour, step, stopping, event.startedAt, draft.now, event.exit))
+          const entry = entryOf(behaviour, step, stopping, event.startedAt, draft.now, event.exit)
+          draft.push(afford(behaviour, draft.state, draft.now, entry))
           return null
         }
         case "Save": {

@@ -17,14 +17,18 @@ export interface Options extends Where.Options, Message.Options {
   readonly reason: Option.Option<string>
 }
 
-const accepted = (options: Options, command: string, { cursor, id, seq }: Accepted) =>
+type Reaching = Pick<Options, "session" | "agent" | keyof Where.Options>
+
+/** Says that a command is in the journal. */
+export const accepted = (options: Pick<Options, "session" | "json">, command: string, { cursor, id, seq }: Accepted) =>
   Output.out(
     options.json
       ? Output.json({ type: "accepted", session: options.session, command, id, seq, cursor })
       : `accepted ${command} ${id} as entry ${seq} of ${options.session}; cursor ${cursor}\n`
   )
 
-const reach = (options: Options) =>
+/** The session, through the runner that is up. */
+export const reach = (options: Reaching) =>
   Effect.gen(function* () {
     const where = yield* Where.of(options)
     const { namespace } = where

@@ -11,7 +11,10 @@ const messageOf = (text: string, width: number): string => line(parse(text)?.hea
 
 const turnOutcome = (turn: Turn, style: Style): string => {
   const { outcome } = turn
-  if (outcome === null) return style.yellow("running")
+  if (outcome === null) {
+    const ends = turn.marks.filter(({ what }) => what === "resumed").length
+    return style.yellow(turn.marks.filter(({ what }) => what === "paused").length > ends ? "paused" : "running")
+  }
   switch (outcome._tag) {
     case "Completed":
       return style.green("completed")
@@ -88,7 +91,12 @@ export const lines = (session: string, trace: Trace, width: number, style: Style
       return [
         "",
         `${style.bold(`turn ${turn.turn}`)}  ${JSON.stringify(messageOf(turn.message, 60))}  ${turnOutcome(turn, style)}${took}`,
-        ...turn.steps.flatMap((step) => stepLines(step, names, width, style))
+        ...turn.steps.flatMap((step) => stepLines(step, names, width, style)),
+        ...turn.marks.map(({ at, detail, what }) =>
+          style.dim(
+            `     !  ${what} after ${duration(at - turn.startedAt)}  ${line(JSON.stringify(detail), width - 32)}`
+          )
+        )
       ]
     })
   ]

@@ -68,6 +68,12 @@ export const lasting = (up: Effect.Effect<Up>): Service => {
       stop,
       interrupt: stop("interrupt"),
       cancel: stop("cancel"),
+      raise: (by, options) =>
+        Effect.flatMap(chosen(options?.id), (id) => on((session) => session.raise(by, { ...options, id }))),
+      decide: (pause, decision, options) =>
+        Effect.flatMap(chosen(options?.id), (id) =>
+          on((session) => session.decide(pause, decision, { ...options, id }))
+        ),
       result: (accepted) => on((session) => session.result(accepted)),
       ask: (message, options) =>
         Effect.flatMap(chosen(options?.id), (id) => on((session) => session.ask(message, { ...options, id }))),
