@@ -265,12 +265,12 @@ export const make = (
       }
       const before = state
       const info = infoOf(before, draft.state, entries)
-      return Effect.flatMap(journal.append({ key, shard, epoch, head, at: draft.now, entries, info }), (appended) => {
+      return Effect.map(journal.append({ key, shard, epoch, head, at: draft.now, entries, info }), (appended) => {
         committed(draft, appended.head)
         const save = snapshots.after(state, head, entries.length, appended.bytes)
         if (save !== null) runFork(save)
         goOn(after, mayBegin)
-        return measure(before, entries, draft.now)
+        measure(before, entries, draft.now)
       })
     }
 

@@ -4,6 +4,7 @@ import type * as SqlClient from "@effect/sql/SqlClient"
 import { Config, type ConfigError, Duration, Effect, Layer, Redacted } from "effect"
 import { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
 import { append } from "./internal/PgAppend.ts"
+import * as PgConnection from "./internal/PgConnection.ts"
 import { guard, reasonOf } from "./internal/PgFailure.ts"
 import { migrate } from "./internal/PgMigrations.ts"
 import * as PgPresence from "./internal/PgPresence.ts"
@@ -18,7 +19,8 @@ export interface Settings {
    * the server itself or to a pooler in session mode: presence is a lock of the session.
    */
   readonly url: Redacted.Redacted
-  /** Connections of this process at most. One of them is the runner's presence, one appends. */
+  /** Connections of this process at most. One of them is the runner's presence, one is kept for appending where there are
+   * four or more. */
   readonly maxConnections: number
   /** How long to wait for a connection. */
   readonly connectTimeout: Duration.DurationInput
@@ -32,6 +34,9 @@ export const defaults = {
   connectTimeout: "5 seconds",
   statementTimeout: "1 minute"
 } as const satisfies Omit<Settings, "url">
+
+/** From so many connections on, one is kept for appending: presence and reading have the others. */
+const connections_roomy = 4
 
 /** The least that {@link layer} must be told. */
 export type Options = Pick<Settings, "url"> & Partial<Settings>
@@ -85,7 +90,9 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const presence = yield* PgPresence.make(sql)
   const now = sql`(extract(epoch FROM clock_timestamp()) * 1000)::bigint`
   const { left, ...runners } = PgRunners.make(sql, presence, now)
-  const appended = append(sql)
+  // With fewer the others would wait for what it keeps.
+  const canKeep = (options.maxConnections ?? defaults.maxConnections) >= connections_roomy
+  const appended = append(canKeep ? yield* PgConnection.preparedOnOne(sql) : PgConnection.prepared(sql))
   const queries = Queries.make({
     sql,
     now: Effect.succeed(now),

@@ -1,6 +1,7 @@
 /**
  * Metrics of the runtime: counters and histograms on Effect's registry, which is a few additions in memory whether or
- * not anybody exports them. Durations are given in milliseconds and kept in seconds, as the conventions have them.
+ * not anybody exports them: what comes at each step is a function, not an effect. Durations are given in milliseconds
+ * and kept in seconds, as the conventions have them.
  */
 import { Effect, Metric, MetricBoundaries, MetricLabel } from "effect"
 import { Attribute, MetricName } from "./Names.ts"
@@ -32,7 +33,8 @@ const series = <Type, Out>(metric: Metric.Metric<Type, number, Out>, unit: strin
   const made = new Map<string, ReadonlyArray<MetricLabel.MetricLabel>>()
   const labels = (tags: Tags) => Object.entries({ unit, ...tags }).map(([name, value]) => MetricLabel.make(name, value))
   return (tags: Tags, value: number): void => {
-    const key = Object.values(tags).join("\u0000")
+    let key = ""
+    for (const name in tags) key += `${tags[name]}\u0000`
     let found = made.get(key)
     if (found === undefined && made.size >= maxSeries) {
       found = labels(Object.fromEntries(Object.keys(tags).map((name) => [name, "_OTHER"])))
@@ -66,19 +68,22 @@ const cost = counter(MetricName.cost)
 const untagged: Tags = {}
 
 /** A step ended. `outcome` is the tag of its outcome (`StepSucceeded`, `StepFailed`, `StepInDoubt`). */
-export const stepEnded = (of: { readonly kind: string; readonly outcome: string; readonly durationMs: number }) =>
-  Effect.sync(() => {
-    steps({ [Attribute.stepKind]: of.kind, [Attribute.outcome]: of.outcome }, 1)
-    stepDuration({ [Attribute.stepKind]: of.kind }, of.durationMs / 1000)
-  })
+export const stepEnded = (of: {
+  readonly kind: string
+  readonly outcome: string
+  readonly durationMs: number
+}): void => {
+  steps({ [Attribute.stepKind]: of.kind, [Attribute.outcome]: of.outcome }, 1)
+  stepDuration({ [Attribute.stepKind]: of.kind }, of.durationMs / 1000)
+}
 
 /** An attempt failed, whether or not another follows. `class` is one of the closed union `FailureClass`. */
-export const attemptFailed = (of: { readonly kind: string; readonly class: string }) =>
-  Effect.sync(() => failures({ [Attribute.stepKind]: of.kind, [Attribute.failureClass]: of.class }, 1))
+export const attemptFailed = (of: { readonly kind: string; readonly class: string }): void =>
+  failures({ [Attribute.stepKind]: of.kind, [Attribute.failureClass]: of.class }, 1)
 
 /** A turn ended. `outcome` is the tag of its `TurnOutcome`. */
-export const turnEnded = (of: { readonly agent: string; readonly outcome: string }) =>
-  Effect.sync(() => turns({ [Attribute.agent]: of.agent, [Attribute.outcome]: of.outcome }, 1))
+export const turnEnded = (of: { readonly agent: string; readonly outcome: string }): void =>
+  turns({ [Attribute.agent]: of.agent, [Attribute.outcome]: of.outcome }, 1)
 
 /** What one pool of a runner reports, at each step: functions, not effects, and nothing where nothing has changed. */
 export const pool = (name: string) => {
@@ -98,11 +103,10 @@ export const pool = (name: string) => {
 }
 
 /** A flush became durable. */
-export const appended = (of: { readonly entries: number; readonly durationMs: number }) =>
-  Effect.sync(() => {
-    appendDuration(untagged, of.durationMs / 1000)
-    appendEntries(untagged, of.entries)
-  })
+export const appended = (of: { readonly entries: number; readonly durationMs: number }): void => {
+  appendDuration(untagged, of.durationMs / 1000)
+  appendEntries(untagged, of.entries)
+}
 
 /** A model answered, in whole or in part. */
 export const modelCalled = (of: {

@@ -8,14 +8,16 @@ import * as Subjects from "./Subjects.ts"
 interface Plan {
   readonly sessions: number
   readonly steps: number
+  /** Rounds before the measured ones: the compiler takes thousands of steps until it leaves the code alone. */
+  readonly warming: number
   /** Batches of ours, each between two of the base. */
   readonly rounds: number
 }
 
 const plans = (quick: boolean): ReadonlyArray<Plan> => [
-  { sessions: 1, steps: 100, rounds: quick ? 5 : 15 },
-  { sessions: 10, steps: 40, rounds: quick ? 2 : 5 },
-  { sessions: 100, steps: 20, rounds: quick ? 2 : 5 }
+  { sessions: 1, steps: 100, warming: quick ? 10 : 60, rounds: quick ? 5 : 15 },
+  { sessions: 10, steps: 40, warming: quick ? 2 : 6, rounds: quick ? 2 : 5 },
+  { sessions: 100, steps: 20, warming: quick ? 2 : 6, rounds: quick ? 2 : 5 }
 ]
 
 /** Commits one after the other, `width` at a time; returns how long each took. */
@@ -38,7 +40,7 @@ const commits = (width: number, each: number) =>
     return { took, seconds: (now() - from) / 1000 }
   })
 
-const measure = (subject: Subjects.Subject, driver: Driver, { rounds, sessions, steps }: Plan) =>
+const measure = (subject: Subjects.Subject, driver: Driver, { rounds, sessions, steps, warming }: Plan) =>
   Effect.gen(function* () {
     const latencies: Array<number> = []
     const bases: Array<number> = []
@@ -63,10 +65,9 @@ const measure = (subject: Subjects.Subject, driver: Driver, { rounds, sessions, 
         const after = yield* commits(sessions, Math.max(5, Math.floor(steps / 2)))
         return { base, after, marks, seconds, cpu: cpu.user + cpu.system }
       })
-    // The first is for the compiler.
-    yield* round(0)
-    for (let number = 1; number <= rounds; number++) {
+    for (let number = 1; number <= warming + rounds; number++) {
       const { after, base, cpu, marks, seconds } = yield* round(number)
+      if (number <= warming) continue
       for (const of of marks) latencies.push(...gaps(of, 1))
       bases.push(...base.took, ...after.took)
       const count = marks.reduce((sum, of) => sum + of.length, 0)

@@ -87,7 +87,7 @@ const work = Effect.gen(function* () {
   yield* Effect.exit(
     new Broken({ text: "canary-error" }).pipe(Spans.toolCall({ ...attempt, tool: "break", callId: "c2" }))
   )
-  yield* Metrics.stepEnded({ kind: "tool", outcome: "StepSucceeded", durationMs: 12 })
+  Metrics.stepEnded({ kind: "tool", outcome: "StepSucceeded", durationMs: 12 })
 }).pipe(
   Spans.turn({ namespace: "default", session: "s1", agent: "weather", version: "1", turn: 1 }),
   // Housekeeping: neither it nor what is below it is sent.

@@ -190,7 +190,7 @@ describe("metrics", () => {
   it.effect("names from outside do not grow memory without bound", () =>
     Effect.gen(function* () {
       for (let i = 0; i < 2_000; i++) {
-        yield* Metrics.turnEnded({ agent: `agent-${i}`, outcome: "Completed" })
+        Metrics.turnEnded({ agent: `agent-${i}`, outcome: "Completed" })
       }
       const count = Metric.unsafeSnapshot().filter((pair) => pair.metricKey.name === Names.MetricName.turns.name).length
       assert.isAtMost(count, 501)

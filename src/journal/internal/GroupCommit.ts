@@ -15,7 +15,7 @@
  */
 import { Cause, Clock, Effect, Exit, Fiber, Random, type Scope } from "effect"
 import { StoreUnavailable } from "../../domain/Errors.ts"
-import type { Store } from "../../store/Store.ts"
+import type { Store, Written } from "../../store/Store.ts"
 import { Metrics, Spans } from "../../telemetry/index.ts"
 import * as Codec from "../Codec.ts"
 import type { Values } from "../Settings.ts"
@@ -43,6 +43,7 @@ export const make = (
 ): Effect.Effect<(prepared: Prepared) => Effect.Effect<void, Failure>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const latch = yield* Effect.makeLatch(false)
+    const clock = yield* Effect.clock
     const queue = new Queue(settings)
     let isClosed = false
 
@@ -93,13 +94,11 @@ export const make = (
       queue.retry(unit)
     })
 
-    /** One commit. Returns why the store did not answer for some of it, or `null`. */
-    const commit = Effect.fnUntraced(function* (units: ReadonlyArray<Unit.Unit>) {
-      const groups = units.map(Unit.toGroup)
-      const entries = groups.reduce((sum, group) => sum + group.rows.length, 0)
-      const begun = yield* Clock.currentTimeMillis
-      const exit = yield* Effect.exit(store.append(groups).pipe(Spans.append({ sessions: groups.length, entries })))
-      yield* Metrics.appended({ entries, durationMs: (yield* Clock.currentTimeMillis) - begun })
+    /** What became of a commit that is not as simple as it mostly is. Returns why the store did not answer for some of it. */
+    const settle = Effect.fnUntraced(function* (
+      units: ReadonlyArray<Unit.Unit>,
+      exit: Exit.Exit<ReadonlyArray<Written>, StoreUnavailable>
+    ) {
       let unknown: ReadonlyArray<Unit.Unit> = []
       let cause: Cause.Cause<Failure> | null = null
       if (Exit.isFailure(exit)) {
@@ -127,6 +126,21 @@ export const make = (
       }
       return cause
     })
+
+    /** One commit. Returns why the store did not answer for some of it, or `null`. Few effects: this runs at each step. */
+    const commit = (units: ReadonlyArray<Unit.Unit>): Effect.Effect<Cause.Cause<Failure> | null> => {
+      const groups = units.map(Unit.toGroup)
+      let entries = 0
+      for (const { rows } of groups) entries += rows.length
+      const begun = clock.unsafeCurrentTimeMillis()
+      const appended = store.append(groups).pipe(Spans.append({ sessions: groups.length, entries }))
+      return Effect.flatMap(Effect.exit(appended), (exit) => {
+        Metrics.appended({ entries, durationMs: clock.unsafeCurrentTimeMillis() - begun })
+        if (Exit.isFailure(exit) || exit.value.some((written) => written !== "written")) return settle(units, exit)
+        for (const unit of units) queue.succeed(unit)
+        return Effect.succeed(null)
+      })
+    }
 
     const commitAlone = Effect.fnUntraced(function* (units: ReadonlyArray<Unit.Unit>) {
       let failures = 0
@@ -163,7 +177,7 @@ export const make = (
       return sound
     })
 
-    const flush = Effect.fnUntraced(function* (taken: ReadonlyArray<Unit.Unit>) {
+    const flushWithCare = Effect.fnUntraced(function* (taken: ReadonlyArray<Unit.Unit>) {
       const units = yield* weedOut(taken)
       const together: Array<Unit.Unit> = []
       const alone: Array<Unit.Unit> = []
@@ -172,18 +186,20 @@ export const make = (
       if (alone.length > 0) yield* commitAlone(alone)
     })
 
-    const run = Effect.gen(function* () {
-      while (true) {
-        // Closed before it is looked at: what is pushed from here on opens it again.
-        latch.unsafeClose()
-        const next = queue.nextRetryAt
-        const now = next === null ? 0 : yield* Clock.currentTimeMillis
-        const units = queue.take(isClosed ? Number.POSITIVE_INFINITY : now)
-        if (units.length > 0) yield* flush(units)
-        else if (isClosed) return
-        else if (next === null) yield* latch.await
-        else yield* Effect.raceFirst(latch.await, Effect.sleep(Math.max(0, next - now)))
-      }
+    const isTried = (unit: Unit.Unit) => unit.attempts > 0
+    const flush = (taken: ReadonlyArray<Unit.Unit>): Effect.Effect<unknown> =>
+      queue.hasDoomed || taken.some(isTried) ? flushWithCare(taken) : commit(taken)
+
+    const run: Effect.Effect<void> = Effect.suspend(() => {
+      // Closed before it is looked at: what is pushed from here on opens it again.
+      latch.unsafeClose()
+      const next = queue.nextRetryAt
+      const now = next === null ? 0 : clock.unsafeCurrentTimeMillis()
+      const units = queue.take(isClosed ? Number.POSITIVE_INFINITY : now)
+      if (units.length > 0) return Effect.flatMap(flush(units), () => run)
+      if (isClosed) return Effect.void
+      const waited = next === null ? latch.await : Effect.raceFirst(latch.await, Effect.sleep(Math.max(0, next - now)))
+      return Effect.flatMap(waited, () => run)
     })
 
     // Nobody must wait for a flusher that is not there.

@@ -38,6 +38,7 @@ export class Queue {
 
   /** The unsettled units that are due at `now`, then what waits, as much as one commit takes. */
   take(now: number): ReadonlyArray<Unit.Unit> {
+    if (this.#unsettled.length === 0 && this.#waiting.length <= 1) return this.#takeOne()
     const due: Array<Unit.Unit> = []
     const later: Array<Unit.Unit> = []
     for (const unit of this.#unsettled) (unit.retryAt <= now ? due : later).push(unit)
@@ -69,6 +70,13 @@ export class Queue {
     }
     this.#waiting = left
     this.#taken = [...due, ...fresh.values()]
+    return this.#taken
+  }
+
+  /** All there is, where that is one append at most: as it is for a session that works by itself. */
+  #takeOne(): ReadonlyArray<Unit.Unit> {
+    this.#taken = this.#waiting.map(Unit.make)
+    this.#waiting = []
     return this.#taken
   }
 
@@ -112,9 +120,14 @@ export class Queue {
     if (this.#doomed.size > doomedHeads) this.#doomed.delete(this.#doomed.values().next().value!)
   }
 
+  /** Whether an append has failed lately: others may follow it. */
+  get hasDoomed(): boolean {
+    return this.#doomed.size > 0
+  }
+
   /** Whether it follows an append that failed. */
   isDoomed(prepared: Prepared): boolean {
-    return this.#doomed.size > 0 && this.#doomed.has(Codec.hex(prepared.append.head.chain))
+    return this.hasDoomed && this.#doomed.has(Codec.hex(prepared.append.head.chain))
   }
 
   /** What it follows was found in the store after all. */

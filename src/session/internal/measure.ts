@@ -1,42 +1,28 @@
 /** Counts what became durable: steps, failed attempts, turns. */
-import { Effect } from "effect"
 import type { Entry } from "../../domain/Entry.ts"
 import { Metrics } from "../../telemetry/index.ts"
 import type { SessionState } from "../State.ts"
 
 /** @param before the state in which the steps that the entries end were still open */
-export const measure = (before: SessionState, entries: ReadonlyArray<Entry>, now: number): Effect.Effect<void> => {
-  let all: Effect.Effect<void> = Effect.void
+export const measure = (before: SessionState, entries: ReadonlyArray<Entry>, now: number): void => {
   for (const entry of entries) {
     switch (entry._tag) {
       case "StepSucceeded":
       case "StepFailed": {
         const kind = before.open[entry.step]?.kind ?? "custom"
-        all = Effect.zipRight(
-          all,
-          Metrics.stepEnded({ kind, outcome: entry._tag, durationMs: Math.max(0, now - entry.startedAt) })
-        )
-        if (entry._tag === "StepFailed") {
-          all = Effect.zipRight(all, Metrics.attemptFailed({ kind, class: entry.failure.class }))
-        }
+        Metrics.stepEnded({ kind, outcome: entry._tag, durationMs: Math.max(0, now - entry.startedAt) })
+        if (entry._tag === "StepFailed") Metrics.attemptFailed({ kind, class: entry.failure.class })
         break
       }
       case "StepInDoubt":
-        all = Effect.zipRight(
-          all,
-          Metrics.stepEnded({ kind: before.open[entry.step]?.kind ?? "custom", outcome: entry._tag, durationMs: 0 })
-        )
+        Metrics.stepEnded({ kind: before.open[entry.step]?.kind ?? "custom", outcome: entry._tag, durationMs: 0 })
         break
       case "AttemptFailed":
-        all = Effect.zipRight(
-          all,
-          Metrics.attemptFailed({ kind: before.open[entry.step]?.kind ?? "custom", class: entry.failure.class })
-        )
+        Metrics.attemptFailed({ kind: before.open[entry.step]?.kind ?? "custom", class: entry.failure.class })
         break
       case "TurnEnded":
-        all = Effect.zipRight(all, Metrics.turnEnded({ agent: before.agent, outcome: entry.outcome._tag }))
+        Metrics.turnEnded({ agent: before.agent, outcome: entry.outcome._tag })
         break
     }
   }
-  return all
 }

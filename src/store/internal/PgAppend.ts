@@ -9,13 +9,12 @@
  * besides rows). All bytes of the batch are one parameter, cut by offset and length on the server: an array of `bytea`
  * would travel as twice its size of text.
  */
-import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Effect } from "effect"
 import type { Group, Written } from "../Store.ts"
 import { escape } from "./Escape.ts"
 import * as PgAppendOne from "./PgAppendOne.ts"
-import * as PgConnection from "./PgConnection.ts"
+import type * as PgConnection from "./PgConnection.ts"
 import { isUnique } from "./PgFailure.ts"
 import * as Rows from "./Rows.ts"
 
@@ -200,14 +199,15 @@ const agrees = (groups: ReadonlyArray<Group>): boolean => {
   })
 }
 
+/** @param run where the statements go: one at a time */
 export const append = (
-  sql: SqlClient.SqlClient
+  run: PgConnection.Prepared
 ): ((groups: ReadonlyArray<Group>) => Effect.Effect<ReadonlyArray<Written>, SqlError>) => {
   /** All rows or none: with a stale epoch, none. */
   const writeFew = (group: Group) => {
     const { name, text, params } = PgAppendOne.statement(group)
     return Effect.map(
-      PgConnection.prepared(sql, name, text, params),
+      run(name, text, params),
       ({ rowCount }): ReadonlyArray<Written> => [rowCount > 0 ? "written" : "fenced"]
     )
   }
@@ -215,7 +215,7 @@ export const append = (
     Effect.suspend(() => {
       if (PgAppendOne.fits(groups)) return writeFew(groups[0]!)
       const { name, text, params } = statement(groups)
-      return Effect.map(PgConnection.prepared<Held>(sql, name, text, params), ({ rows }) => {
+      return Effect.map(run<Held>(name, text, params), ({ rows }) => {
         const epochs = new Map(rows.map(({ shard, epoch }) => [shard, Number(epoch)]))
         return groups.map(({ shard, epoch }) => (epochs.get(shard) === epoch ? "written" : "fenced"))
       })

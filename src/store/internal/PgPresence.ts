@@ -71,7 +71,8 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
       Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
     )
     current = { connection, scope }
-    PgConnection.onLost(connection, () => Queue.unsafeOffer(lost, connection))
+    const noticed = () => Queue.unsafeOffer(lost, connection)
+    yield* Scope.extend(PgConnection.onLost(connection, noticed), scope)
     return connection
   })
 
