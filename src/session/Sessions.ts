@@ -13,6 +13,7 @@ import { type CommandId, SessionKey, type Shard } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import { type Actor, make } from "./Actor.ts"
 import * as Ground from "./internal/ground.ts"
+import { keepAwake } from "./internal/keepAwake.ts"
 import { creation, load } from "./internal/load.ts"
 import { Vigil } from "./internal/vigil.ts"
 import { viewOf } from "./internal/view.ts"
@@ -79,7 +80,7 @@ const handlers = Effect.fnUntraced(function* (ground: Ground.Ground, vigil: Vigi
   }
 
   const isBusy = () => awake !== null && isActive(awake.actor.state())
-  const keep = (active: boolean) => Effect.provide(Entity.keepAlive(active), entity)
+  const keep = (active: boolean) => Effect.provide(keepAwake(active), entity)
   const stayAwake = () => {
     if (isBusy()) vigil.watch(address.entityId, isBusy, keep)
   }
