@@ -115,4 +115,27 @@ describe("found by the simulator", () => {
       assert.deepStrictEqual(report.violations, [])
     })
   )
+
+  it.effect("a run is over only when a runner that was stopped has learnt what became of its sessions", () =>
+    Effect.gen(function* () {
+      // Of the simulator itself: all was done when the runner went on, and its OS process was still alive (h14292/16).
+      const report = yield* Simulation.run({
+        ...quiet,
+        seed: "stopped",
+        workload: () => ({
+          sessions: ["a", "b", "c", "d", "e", "f"].map((id) => ({
+            id,
+            agent: "busy",
+            commands: [{ id: "m", at: 100, kind: "Send", text: '[["serve"]]' }]
+          }))
+        }),
+        faults: [
+          { _tag: "Stop", at: 300, runner: 2, ms: 20_000 },
+          { _tag: "Cut", at: 15_000 }
+        ]
+      })
+      assert.isTrue(report.trace().some((line) => line.includes("runner-2.1 is lost")))
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
 })

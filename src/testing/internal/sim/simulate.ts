@@ -58,6 +58,11 @@ const faultsUntilMs = 12_000
 const clientsAtMs = 20
 /** How long everything may take when nothing goes wrong any more: the longest backoffs, and a bit. */
 const boundMs = 300_000
+/**
+ * How long OS processes may live on when all else is over, in milliseconds: a runner that goes on after it was stopped
+ * learns at its next heartbeat that it was taken for dead, and they die with it.
+ */
+const goneMs = 10_000
 
 /** Runs a world to its end, synchronously. */
 export const simulate = (options: Options): Run => {
@@ -158,8 +163,10 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
       .map(({ session }) => `${session} is active`)
     return active.length > 0 ? active : customers.behind(lastOf)
   }
+  let overAt: number | null = null
   const look = (): void => {
-    if (unfinished().length === 0) world.end()
+    overAt = unfinished().length > 0 ? null : (overAt ?? world.now)
+    if (overAt !== null && (os.living.size === 0 || world.now - overAt > goneMs)) world.end()
     else world.after(100, look)
   }
   const how = world.run(calmAt + boundMs)
