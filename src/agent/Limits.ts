@@ -1,9 +1,10 @@
-/** How much one turn of an agent may use (I8). Limits are always on: what an agent does not say has a default. */
+/** How much an agent may use (I8). Limits are always on: what an agent does not say has a default. */
 import { Duration } from "effect"
-import type { Limits } from "../session/index.ts"
+import type { Amounts as Journaled, Decision } from "../domain/Entry.ts"
+import type { Bounds, Limits } from "../session/index.ts"
 
-/** A part of the limits, as an agent states them. `wall` is the age of a turn. */
-export interface Budget {
+/** A part of the limits, as an agent states them. */
+export interface Amounts {
   readonly steps?: number | undefined
   readonly modelCalls?: number | undefined
   readonly toolCalls?: number | undefined
@@ -11,7 +12,33 @@ export interface Budget {
   readonly tokens?: number | undefined
   /** US dollars. Calls whose price is unknown count as nothing. */
   readonly usd?: number | undefined
+  /** How long turns may run; what they are paused does not count. */
   readonly wall?: Duration.DurationInput | undefined
+}
+
+/** What an agent may use: each turn, and all of them together. */
+export interface Budget extends Amounts {
+  /** All turns of one session together; no limit unless told. `wall` is the time in which turns were running. */
+  readonly session?: Amounts | undefined
+  /**
+   * What happens at a limit. `end`, which it is unless told: the turn ends as `LimitReached`. `ask`: it is paused until
+   * somebody allows more (`session.raise`), decides (`session.decide`), or the deadline does: by `end` unless told. What
+   * a policy or `loops` asks has the same deadline.
+   */
+  readonly onLimit?:
+    | "end"
+    | "ask"
+    | { readonly ask: { readonly deadline?: Duration.DurationInput | undefined; readonly then?: Decision | undefined } }
+    | undefined
+  /**
+   * The model is told once to conclude, when so much of a limit is used (`at`, 0.9 unless told) or so many of its calls are
+   * left (`calls`, 1 unless told: the one that is told). `final`: that call is the turn's last and has no tools, so that
+   * the turn ends with an answer. `false`: it is not told.
+   */
+  readonly lastWords?:
+    | false
+    | { readonly at?: number | undefined; readonly calls?: number | undefined; readonly final?: boolean | undefined }
+    | undefined
 }
 
 /** Generous for a task that a person waits for; an agent that works for hours says so. */
@@ -24,11 +51,68 @@ export const defaults: Limits = {
   wallMs: 60 * 60 * 1000
 }
 
-export const resolve = (budget: Budget = {}): Limits => ({
-  steps: budget.steps ?? defaults.steps,
-  modelCalls: budget.modelCalls ?? defaults.modelCalls,
-  toolCalls: budget.toolCalls ?? defaults.toolCalls,
-  tokens: budget.tokens ?? defaults.tokens,
-  usd: budget.usd ?? defaults.usd,
-  wallMs: budget.wall === undefined ? defaults.wallMs : Duration.toMillis(budget.wall)
+const unlimited: Limits = {
+  steps: Number.POSITIVE_INFINITY,
+  modelCalls: Number.POSITIVE_INFINITY,
+  toolCalls: Number.POSITIVE_INFINITY,
+  tokens: Number.POSITIVE_INFINITY,
+  usd: Number.POSITIVE_INFINITY,
+  wallMs: Number.POSITIVE_INFINITY
+}
+
+/** What is said beside the limits of one turn. */
+export const bounds = ({ lastWords, onLimit = "end", session }: Budget = {}): Bounds => {
+  const asked = onLimit === "end" ? null : onLimit === "ask" ? {} : onLimit.ask
+  return {
+    ...(session === undefined ? {} : { session: filled(session, unlimited) }),
+    ...(asked === null
+      ? {}
+      : {
+          asking: {
+            deadlineMs: asked.deadline === undefined ? null : Duration.toMillis(asked.deadline),
+            atDeadline: asked.then ?? "end"
+          }
+        }),
+    ...(lastWords === false
+      ? {}
+      : {
+          lastWords: {
+            at: lastWords?.at ?? 0.9,
+            calls: lastWords?.calls ?? 1,
+            final: lastWords?.final ?? false
+          }
+        })
+  }
+}
+
+/** As they are journaled. */
+export const toAmounts = ({ wall, ...rest }: Amounts): Journaled => ({
+  ...rest,
+  ...(wall === undefined ? {} : { wallMs: Duration.toMillis(wall) })
+})
+
+/** What cannot be: a definition fails where it is written. */
+export const problemsOf = (budget: Budget = {}): ReadonlyArray<string> => {
+  const { lastWords, session = {} } = budget
+  const rows = [
+    ...Object.entries(resolve(budget)).map(([name, value]) => [`budget.${name}`, value] as const),
+    ...Object.entries(filled(session, unlimited)).map(([name, value]) => [`budget.session.${name}`, value] as const)
+  ]
+  const { at = 1, calls = 0 } = lastWords === false || lastWords === undefined ? {} : lastWords
+  return [
+    ...rows.flatMap(([name, value]) => (value > 0 ? [] : [`${name} must be positive, not ${value}`])),
+    ...(at > 0 && at <= 1 ? [] : [`budget.lastWords.at must be above 0 and at most 1, not ${at}`]),
+    ...(Number.isInteger(calls) && calls >= 0 ? [] : [`budget.lastWords.calls must be 0 or more, not ${calls}`])
+  ]
+}
+
+export const resolve = (budget: Budget = {}): Limits => filled(budget, defaults)
+
+const filled = (amounts: Amounts, otherwise: Limits): Limits => ({
+  steps: amounts.steps ?? otherwise.steps,
+  modelCalls: amounts.modelCalls ?? otherwise.modelCalls,
+  toolCalls: amounts.toolCalls ?? otherwise.toolCalls,
+  tokens: amounts.tokens ?? otherwise.tokens,
+  usd: amounts.usd ?? otherwise.usd,
+  wallMs: amounts.wall === undefined ? otherwise.wallMs : Duration.toMillis(amounts.wall)
 })

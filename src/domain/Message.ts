@@ -47,7 +47,12 @@ export const UserPart = Schema.Union(Schema.Struct({ type: Schema.Literal("text"
 export type UserPart = typeof UserPart.Type
 
 export const Message = Schema.Union(
-  Schema.Struct({ role: Schema.Literal("user"), parts: Schema.Array(UserPart) }),
+  Schema.Struct({
+    role: Schema.Literal("user"),
+    parts: Schema.Array(UserPart),
+    /** Nobody has said it: it is a note of the runtime's to the model, of this kind: `loop`, `lastWords`, `summary`. */
+    note: Schema.optional(Schema.String)
+  }),
   Schema.Struct({ role: Schema.Literal("assistant"), parts: Schema.Array(AssistantPart) }),
   Schema.Struct({
     role: Schema.Literal("tool"),

@@ -19,5 +19,9 @@ export const at = <A>(pages: Pages<A>, index: number): A | undefined => pages[Ma
 
 export const last = <A>(pages: Pages<A>): A | undefined => pages[pages.length - 1]?.at(-1)
 
+/** The pages of a list. */
+export const from = <A>(items: ReadonlyArray<A>): Pages<A> =>
+  Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
+
 /** All items in order, as an array of one's own. */
 export const toArray = <A>(pages: Pages<A>): Array<A> => pages.flat() as Array<A>
