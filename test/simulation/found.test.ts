@@ -126,6 +126,7 @@ describe("found by the simulator", () => {
           sessions: ["a", "b", "c", "d", "e", "f"].map((id) => ({
             id,
             agent: "busy",
+            readers: 0,
             commands: [{ id: "m", at: 100, kind: "Send", text: '[["serve"]]' }]
           }))
         }),
