@@ -8,6 +8,7 @@ export { type Accepted, Client, ClientSettings, type Session, TurnNotCompleted }
 export * as Errors from "./domain/Errors.ts"
 export type { Entry, Recorded, TurnOutcome, WhenBusy } from "./domain/Entry.ts"
 export type { FeedEvent } from "./feed/index.ts"
-export { Prices } from "./model/index.ts"
+export { Models, Prices } from "./model/index.ts"
 export { Processes } from "./process/index.ts"
+export { Policy } from "./resilience/index.ts"
 export { Runner, RunnerSettings } from "./runner/index.ts"

@@ -11,17 +11,18 @@
  * ```
  */
 import { LanguageModel, type Tool, Toolkit } from "@effect/ai"
-import type { Context, Duration } from "effect"
+import { type Context, type Duration, Effect, Option } from "effect"
 import type { Blobs } from "../blob/index.ts"
 import type { StepKind } from "../domain/Entry.ts"
 import { AgentName } from "../domain/Id.ts"
+import { Models } from "../model/index.ts"
 import type { Processes } from "../process/index.ts"
-import { Policy } from "../resilience/index.ts"
-import { type Behaviour, Decide } from "../session/index.ts"
+import { AgentUnfit, type Behaviour, Decide, type Problem } from "../session/index.ts"
 import * as Conversation from "./Conversation.ts"
 import * as Model from "./internal/model.ts"
 import * as ToolRunner from "./internal/tool.ts"
 import * as Limits from "./Limits.ts"
+import * as Policies from "./Policies.ts"
 import type { ToolContext } from "./ToolContext.ts"
 
 export interface Agent<out Name extends string, out R> {
@@ -65,12 +66,27 @@ export const isAgent = (value: unknown): value is Any =>
 export const missing = (agent: Any, context: Context.Context<never>): ReadonlyArray<string> =>
   agent.needs.filter(({ key }) => !context.unsafeMap.has(key)).map(({ what }) => what)
 
-export interface Options<Tools extends Record<string, Tool.Any>> {
+/** The models that an agent must be given: the one of the runner, or those that it names. */
+export type ModelNeeds<First extends string | undefined, Fallbacks extends ReadonlyArray<string>> =
+  | ([First] extends [string] ? Models.Models : LanguageModel.LanguageModel)
+  | (Fallbacks extends readonly [] ? never : Models.Models)
+
+export interface Options<
+  Tools extends Record<string, Tool.Any>,
+  First extends string | undefined = undefined,
+  Fallbacks extends ReadonlyArray<string> = []
+> {
   /** `"1"` unless told. */
   readonly version?: string | undefined
   /** The system prompt. */
   readonly instructions?: string | undefined
   readonly toolkit?: Toolkit.Toolkit<Tools> | undefined
+  /** The model that is asked first, by its name in `Models.layer`; the runner's `LanguageModel` unless told. */
+  readonly model?: First
+  /** The models that a policy may fall back to, in order, by their names in `Models.layer`. */
+  readonly fallbacks?: Fallbacks
+  /** What follows a failed attempt of a model call or a tool call. What is left out has a default. */
+  readonly policy?: Policies.Policies<Tools> | undefined
   /** How much one turn may use. What is left out has a default (`Limits.defaults`). */
   readonly budget?: Limits.Budget | undefined
   /** A model that says nothing for this long is taken for dead, and asked again. Two minutes unless told. */
@@ -91,6 +107,27 @@ export interface Options<Tools extends Record<string, Tool.Any>> {
   readonly modelPool?: string | undefined
 }
 
+/** What cannot work on this runner. */
+const check = (agent: string, chain: ReadonlyArray<string>, problems: ReadonlyArray<Problem>) =>
+  Effect.flatMap(Effect.serviceOption(Models.Models), (models) => {
+    const known: ReadonlyArray<string> = Option.isSome(models) ? models.value.names : []
+    const twice = chain.filter((name, i) => chain.indexOf(name) < i)
+    const [first, ...rest] = [
+      ...problems,
+      ...chain
+        .filter((name) => !known.includes(name))
+        .map((name) => ({
+          what: `there is no model ${JSON.stringify(name)}`,
+          remedy: `name it in Models.layer, which has ${known.join(", ") || "none"}`
+        })),
+      ...twice.map((name) => ({
+        what: `the model ${JSON.stringify(name)} is twice in its chain`,
+        remedy: "name it once"
+      }))
+    ]
+    return first === undefined ? Effect.void : Effect.fail(new AgentUnfit({ agent, problems: [first, ...rest] }))
+  })
+
 /**
  * Defines an agent.
  *
@@ -99,12 +136,17 @@ export interface Options<Tools extends Record<string, Tool.Any>> {
  *
  * @throws if the name or the budget is not valid: a definition that cannot work fails where it is written
  */
-export const make = <const Name extends string, Tools extends Record<string, Tool.Any> = {}>(
+export const make = <
+  const Name extends string,
+  Tools extends Record<string, Tool.Any> = {},
+  const First extends string | undefined = undefined,
+  const Fallbacks extends ReadonlyArray<string> = []
+>(
   name: Name,
-  options: Options<Tools> = {}
+  options: Options<Tools, First, Fallbacks> = {}
 ): Agent<
   Name,
-  LanguageModel.LanguageModel | Tool.HandlersFor<Tools> | Exclude<Tool.Requirements<Tools[keyof Tools]>, Provided>
+  ModelNeeds<First, Fallbacks> | Tool.HandlersFor<Tools> | Exclude<Tool.Requirements<Tools[keyof Tools]>, Provided>
 > => {
   const toolkit: Toolkit.Any = options.toolkit ?? Toolkit.empty
   const limits = Limits.resolve(options.budget)
@@ -115,6 +157,7 @@ export const make = <const Name extends string, Tools extends Record<string, Too
   const performModel = Model.perform({
     instructions: options.instructions,
     toolkit,
+    model: options.model,
     silence: options.silence ?? "2 minutes"
   })
   const performTool = ToolRunner.perform(toolkit, (options.timeouts ?? {}) as Record<string, Duration.DurationInput>)
@@ -123,6 +166,9 @@ export const make = <const Name extends string, Tools extends Record<string, Too
   const runsOn = (options.runsOn ?? {}) as Readonly<Record<string, string | undefined>>
   const pool = (kind: StepKind, tool: string) => (kind === "model" ? modelPool : (pools[tool] ?? kind))
   const tagOf = (kind: StepKind, tool: string) => (kind === "model" ? undefined : runsOn[tool])
+  const fallbacks: ReadonlyArray<string> = options.fallbacks ?? []
+  const policies = Policies.resolve((options.policy ?? {}) as Policies.Policies, repeatable, fallbacks)
+  const chain = options.model === undefined ? fallbacks : [options.model, ...fallbacks]
   const behaviour: Behaviour<Conversation.Conversation> = {
     agent: AgentName.make(name),
     version: options.version ?? "1",
@@ -139,10 +185,12 @@ export const make = <const Name extends string, Tools extends Record<string, Too
       modelPool,
       ...Object.keys(toolkit.tools).map((tool) => Decide.poolOf({ pool, runsOn: tagOf }, "tool", tool))
     ],
-    policy: (attempted) => Policy.decide(attempted.kind === "model" ? Policy.modelDefault : Policy.toolDefault, attempted)
+    check: check(name, chain, policies.problems),
+    policy: policies.judge
   }
   const needs: ReadonlyArray<Need> = [
-    { what: "a language model", key: LanguageModel.LanguageModel.key },
+    ...(options.model === undefined ? [{ what: "a language model", key: LanguageModel.LanguageModel.key }] : []),
+    ...(chain.length === 0 ? [] : [{ what: "models by name (Models.layer)", key: Models.Models.key }]),
     ...Object.values(toolkit.tools).map((tool) => ({ what: `a handler of the tool "${tool.name}"`, key: tool.id }))
   ]
   return { name, version: behaviour.version, behaviour, needs }

@@ -2,4 +2,5 @@
 export * as Agent from "./Agent.ts"
 export * as Conversation from "./Conversation.ts"
 export * as Limits from "./Limits.ts"
+export type { Policies } from "./Policies.ts"
 export { type Ran, ToolContext } from "./ToolContext.ts"

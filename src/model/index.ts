@@ -2,5 +2,6 @@
 export * as Classify from "./Classify.ts"
 export * as Direct from "./Direct.ts"
 export * as Model from "./Model.ts"
+export * as Models from "./Models.ts"
 export * as Prices from "./Prices.ts"
 export { continuation } from "./internal/ToPrompt.ts"

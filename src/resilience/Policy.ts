@@ -16,6 +16,7 @@ import type { Policy } from "./internal/plans.ts"
 export { Delay, exponential, fibonacci, fixed, named, none, type Schedules, steps } from "./Delay.ts"
 export { type Attempted, type Decision, decide, reachedOf, type Surroundings } from "./internal/decide.ts"
 export { modelDefault, toolDefault } from "./internal/defaults.ts"
+export { type For, type Problem, problems } from "./internal/problems.ts"
 export { ask, compact, fail, fallback, make, Plan, Policy, Rule, retry, rule } from "./internal/plans.ts"
 
 /** Decides with whatever it was made from: what a behaviour is asked. Pure and total. */

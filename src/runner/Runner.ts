@@ -17,6 +17,7 @@ import type { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
 import { Journal } from "../journal/index.ts"
 import { Processes } from "../process/index.ts"
 import {
+  type AgentUnfit,
   Alarms,
   type Behaviour,
   Errands,
@@ -47,14 +48,15 @@ export type Provided = Client.Client | Store | Journal | Blobs
 type OwnServices = Agent.Provided
 
 /**
- * The behaviours of the agents, each with the services of the context in which the runner was built. Fails where one asks
- * for a pool that the runner does not have.
+ * The behaviours of the agents, each with the services of the context in which the runner was built. Fails where one cannot
+ * work here (its own check says so), or asks for a pool that the runner does not have.
  */
 export const layerRegistry = <R>(behaviours: ReadonlyArray<Behaviour<any, R>>) =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
       const pools = yield* Pools.Pools
       yield* Effect.forEach(behaviours, ({ agent, pools: wanted = [] }) => pools.require(agent, wanted))
+      yield* Effect.forEach(behaviours, ({ check = Effect.void }) => check)
       const context = (yield* Effect.context<R>()) as Context.Context<never>
       return Registry.layer(behaviours.map((behaviour) => ({ behaviour, context })))
     })
@@ -96,7 +98,7 @@ const behavioursOf = <Agents extends ReadonlyArray<Agent.Any>>(agents: Agents) =
   >
 
 /** The settings do not fit the agents, or are none. */
-export type Unfit = SettingInvalid | ConfigError.ConfigError | Pools.PoolUnknown | Pools.PoolInvalid
+export type Unfit = SettingInvalid | ConfigError.ConfigError | AgentUnfit | Pools.PoolUnknown | Pools.PoolInvalid
 
 export interface EmbeddedOptions<Agents extends ReadonlyArray<Agent.Any>> {
   readonly agents: Agents

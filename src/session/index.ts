@@ -1,6 +1,7 @@
 /** The actor of a session: fold, decide, drive. */
+export { AgentUnfit, type Problem } from "./AgentUnfit.ts"
 export { Alarms } from "./Alarms.ts"
-export type { Action, Behaviour, Limits, StepOutput } from "./Behaviour.ts"
+export type { Action, Asking, Behaviour, Bounds, LastWords, Limits, Settled, StepOutput } from "./Behaviour.ts"
 export * as Decide from "./Decide.ts"
 export * as Errands from "./Errands.ts"
 export { Peers } from "./Peers.ts"

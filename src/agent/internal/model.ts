@@ -1,13 +1,13 @@
 /** Asks the model once: the conversation goes out, the answer comes back as journaled parts. */
 import type { LanguageModel, Toolkit } from "@effect/ai"
-import { Clock, type Duration, Effect } from "effect"
+import { Clock, type Duration, Effect, Option } from "effect"
 import { type Blobs, Claim } from "../../blob/index.ts"
 import { BlobMissing, type StoreUnavailable } from "../../domain/Errors.ts"
 import { StepFailure } from "../../domain/Failure.ts"
 import type { Namespace } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
 import { type AssistantPart, join, type Message } from "../../domain/Message.ts"
-import { Model } from "../../model/index.ts"
+import { Model, Models } from "../../model/index.ts"
 import type { OpenStep, StepContext, StepOutput } from "../../session/index.ts"
 import { Metrics, Spans } from "../../telemetry/index.ts"
 import type { Conversation, ModelOutput } from "../Conversation.ts"
@@ -84,8 +84,31 @@ const resolve = (namespace: Namespace, messages: Conversation["messages"]) =>
 export interface Options {
   readonly instructions: string | undefined
   readonly toolkit: Toolkit.Any
+  /** The model that is asked first, by name; the runner's own where there is none. */
+  readonly model: string | undefined
   readonly silence: Duration.DurationInput
 }
+
+/** The model that the journal says, else the first one: a definition may have changed since a step fell back. */
+const withModel =
+  (first: string | undefined, step: OpenStep) =>
+  <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | StepFailure, R> =>
+    Effect.suspend((): Effect.Effect<A, E | StepFailure, R> => {
+      if (step.model === undefined && first === undefined) return effect
+      return Effect.flatMap(Effect.serviceOption(Models.Models), (models) => {
+        const find = (name: string | undefined) =>
+          name === undefined || Option.isNone(models) ? undefined : models.value.find(name)
+        const found = find(step.model)
+        const model = found ?? find(first)
+        const told =
+          step.model === undefined || found !== undefined
+            ? Effect.void
+            : Effect.logWarning(`there is no model "${step.model}" any more: the first of the agent's is asked`)
+        return model === undefined
+          ? Effect.zipRight(told, effect)
+          : Effect.zipRight(told, Effect.provide(effect, model))
+      })
+    })
 
 /** Performs a model step. */
 export const perform =
@@ -113,9 +136,11 @@ export const perform =
         onDelta: (delta) => (delta.channel === "params" ? Effect.void : context.emit(delta.channel, delta.text))
       }).pipe(
         Effect.tap((answer) => see(answer, messages)),
-        Effect.mapError((error) => withPrefix(prefix, error))
+        Effect.catchAll((error) =>
+          Effect.flatMap(Models.Continues, (continues) => Effect.fail(withPrefix(continues ? prefix : null, error)))
+        )
       )
-      const answer = yield* Spans.modelCall(of(step, context))(asked)
+      const answer = yield* withModel(options.model, step)(Spans.modelCall(of(step, context))(asked))
       const { usage } = answer
       yield* Metrics.modelCalled({
         provider: answer.provider ?? "_OTHER",
@@ -132,11 +157,16 @@ export const perform =
       return { output: output as unknown as Json, usage }
     }).pipe(Effect.mapError(toStepFailure))
 
-/** What has been produced by all attempts so far: a next one goes on from there, though the last one added nothing. */
-const withPrefix = (prefix: ReadonlyArray<AssistantPart>, error: StepFailure): StepFailure => {
-  const parts = join(prefix, (error.partial ?? []) as ReadonlyArray<AssistantPart>)
+/**
+ * What has been produced by all attempts so far: a next one goes on from there, though the last one added nothing. Of a
+ * model that does not go on from anything (`null`) it is nothing.
+ */
+const withPrefix = (prefix: ReadonlyArray<AssistantPart> | null, error: StepFailure): StepFailure => {
+  const parts = prefix === null ? [] : join(prefix, (error.partial ?? []) as ReadonlyArray<AssistantPart>)
   return parts.length === 0
-    ? error
+    ? error.partial === undefined
+      ? error
+      : new StepFailure({ failure: error.failure, usage: error.usage })
     : new StepFailure({ failure: error.failure, usage: error.usage, partial: { parts } })
 }
 

@@ -129,6 +129,15 @@ export const rule = (on: On, first: Plan, ...rest: ReadonlyArray<Plan>): Rule =>
   }
 }
 
+/** What is left of the rules of another policy, beside these. */
+const inherited = (policy: Policy, rules: ReadonlyArray<Rule>): ReadonlyArray<Rule> => {
+  const decided = new Set(rules.flatMap((rule) => (rule.reached === undefined ? rule.on : [])))
+  return policy.rules.flatMap((rule) => {
+    const on = rule.on.filter((one) => !decided.has(one))
+    return on.length === 0 ? [] : [{ ...rule, name: `${policy.name}/${rule.name}`, on: list<FailureClass>(on) }]
+  })
+}
+
 /**
  * A policy of one's own. What its rules do not decide, `otherwise` does, where one is given; else it fails.
  *
@@ -141,4 +150,7 @@ export const make = (
   name: string,
   rules: ReadonlyArray<Rule>,
   options: { readonly otherwise?: Policy | undefined } = {}
-): Policy => ({ name, rules: [...rules, ...(options.otherwise?.rules ?? [])] })
+): Policy => ({
+  name,
+  rules: options.otherwise === undefined ? rules : [...rules, ...inherited(options.otherwise, rules)]
+})

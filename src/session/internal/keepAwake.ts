@@ -12,9 +12,7 @@ import { Context, Effect, Option } from "effect"
 
 const KeepAlive = Rpc.make(Entity.KeepAliveRpc._tag)
 
-export const keepAwake = (
-  awake: boolean
-): Effect.Effect<void, never, Entity.CurrentAddress | Sharding.Sharding> =>
+export const keepAwake = (awake: boolean): Effect.Effect<void, never, Entity.CurrentAddress | Sharding.Sharding> =>
   Effect.gen(function* () {
     // Every entity has one, which its types do not say.
     const latch = Option.getOrThrow(yield* Effect.serviceOption(Entity.KeepAliveLatch))

@@ -1,0 +1,185 @@
+/** Policies of an agent's own and the models that it falls back to, in the real runtime. Cites I2, I5, I9. */
+import { Tool, Toolkit } from "@effect/ai"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Layer, Schedule, Schema, TestClock } from "effect"
+import { Agent } from "../../src/agent/index.ts"
+import type { Recorded } from "../../src/domain/Entry.ts"
+import { Models } from "../../src/model/index.ts"
+import { Policy } from "../../src/resilience/index.ts"
+import { Runner } from "../../src/runner/index.ts"
+import { type AgentUnfit, Pools } from "../../src/session/index.ts"
+import { ScriptedModel, TestRunner } from "../../src/testing/index.ts"
+
+const failures = (entries: ReadonlyArray<Recorded>) =>
+  entries.flatMap(({ entry }) => (entry._tag === "AttemptFailed" || entry._tag === "StepFailed" ? [entry] : []))
+
+const always = (failure: "Refused" | "Overloaded" | "Unauthorized") => {
+  const one = (): Parameters<typeof ScriptedModel.reply>[0] => () =>
+    ScriptedModel.fails(failure, {}, ScriptedModel.reply(one()))
+  return ScriptedModel.make(ScriptedModel.reply(one()))
+}
+
+/** Waits until the journal says so. */
+const until = <E>(
+  journal: Effect.Effect<ReadonlyArray<Recorded>, E>,
+  test: (entries: ReadonlyArray<Recorded>) => boolean
+): Effect.Effect<void, E> =>
+  Effect.flatMap(journal, (entries) =>
+    test(entries) ? Effect.void : Effect.zipRight(Effect.yieldNow(), until(journal, test))
+  )
+
+describe("a model that does not answer", () => {
+  const models = Models.layer({
+    strict: always("Refused"),
+    broke: always("Unauthorized"),
+    kind: ScriptedModel.make(ScriptedModel.reply(() => ScriptedModel.text("with pleasure")))
+  })
+  const Chain = Agent.make("chain", { model: "strict", fallbacks: ["broke", "kind"] })
+
+  it.scoped("is followed by the next of the chain, and the journal says which, and who decided", () =>
+    Effect.gen(function* () {
+      const world = yield* TestRunner.make({ agents: [Chain], model: models })
+      const session = yield* world.session(Chain, "s")
+      expect(yield* session.ask("please")).toBe("with pleasure")
+      expect(failures(yield* world.journal("s"))).toMatchObject([
+        { failure: { class: "Refused" }, decided: { plan: "fallback", model: "broke", policy: "modelDefault" } },
+        { failure: { class: "Unauthorized" }, decided: { plan: "fallback", model: "kind" } }
+      ])
+    })
+  )
+
+  it.scoped("the next model is still the one that was chosen when the runner dies in between (I2)", () =>
+    Effect.gen(function* () {
+      const patient = Policy.make("patient", [
+        Policy.rule("Refused", Policy.fallback()),
+        Policy.rule(
+          "Unauthorized",
+          Policy.retry({ attempts: 2, delay: Policy.fixed("5 minutes"), jitter: 0 }),
+          Policy.fallback()
+        )
+      ])
+      const Slow = Agent.make("slow", { model: "strict", fallbacks: ["broke", "kind"], policy: { model: patient } })
+      const world = yield* TestRunner.make({ agents: [Slow], model: models, restart: "manual" })
+      const session = yield* world.session(Slow, "s")
+      const accepted = yield* session.send("please")
+      yield* until(world.journal("s"), (entries) => failures(entries).length === 2)
+      const [, waiting] = failures(yield* world.journal("s"))
+      yield* world.kill
+      yield* TestClock.adjust("2 minutes")
+      yield* world.restart
+      const view = yield* session.state
+      expect(view.open).toMatchObject([{ dueAt: (waiting as { retryAt: number }).retryAt }])
+      // Due in five minutes, of which the outage took two.
+      yield* TestClock.adjust("179 seconds")
+      expect(
+        failures(yield* world.journal("s")).filter((entry) => entry.failure.class === "Unauthorized")
+      ).toHaveLength(1)
+      yield* TestClock.adjust("1 seconds")
+      expect(yield* session.result(accepted)).toMatchObject({ _tag: "Completed", output: "with pleasure" })
+    })
+  )
+})
+
+const Look = Tool.make("look", { parameters: { n: Schema.Int }, success: Schema.String }).annotate(Tool.Readonly, true)
+const Pay = Tool.make("pay", { parameters: { n: Schema.Int }, success: Schema.String })
+const tools = Toolkit.make(Look, Pay)
+
+/** What a runner says of an agent when it starts. */
+const startWith = (agent: Agent.Any, models: Layer.Layer<any> = Layer.empty as Layer.Layer<any>) =>
+  Runner.layerRegistry([agent.behaviour]).pipe(
+    Layer.provide([Pools.Pools.layer({}, []), models]),
+    Layer.build,
+    Effect.scoped,
+    Effect.asVoid
+  ) as Effect.Effect<void, AgentUnfit>
+
+describe("an agent is checked when its runner starts", () => {
+  const { retry, rule } = Policy
+  const named = (name: string) => retry({ attempts: 3, delay: Policy.named(name) })
+  const model = (...rules: ReadonlyArray<Policy.Rule>) => ({ policy: { model: Policy.make("mine", rules) } })
+  const one = {
+    schedules: {
+      odd: Schedule.recurs(0),
+      asks: Schedule.recurWhileEffect(() => Effect.sleep("1 second").pipe(Effect.as(true)))
+    }
+  }
+  it.effect.each([
+    ["a model that nobody named", { fallbacks: ["gpt"] }, ['there is no model "gpt"', "Models.layer"]],
+    ["a chain with a model twice", { fallbacks: ["a", "a"] }, ['"a" is twice in its chain']],
+    [
+      "a fallback outside of the chain",
+      model(rule("Refused", Policy.fallback({ model: "gpt" }))),
+      ['falls back to the model "gpt", which is not in the agent\'s chain']
+    ],
+    [
+      "a schedule that is not given",
+      model(rule("RateLimited", named("payday"))),
+      ['by a schedule "payday" that is not']
+    ],
+    [
+      "a schedule that ends at once",
+      { policy: { ...model(rule("RateLimited", named("odd"))).policy, ...one } },
+      ["cannot be computed"]
+    ],
+    [
+      "a schedule that sleeps",
+      { policy: { ...model(rule("RateLimited", named("asks"))).policy, ...one } },
+      ["cannot be computed"]
+    ],
+    ["a loop without a wait", model(rule("Overloaded", retry({ attempts: 500 }))), ["500 times without any wait"]],
+    ["a retry that is none", model(rule("Overloaded", retry({ attempts: 1 }))), ["attempts: 1"]],
+    [
+      "a rule that never decides",
+      model(rule(["Refused", "Defect"], Policy.fail), rule({ name: "b", on: "Defect" }, Policy.ask())),
+      ['rule "b" never decides']
+    ],
+    [
+      "a plan that is never looked at",
+      model(rule("Refused", Policy.fail, Policy.fallback())),
+      ["has a plan after fail"]
+    ],
+    ["a rule for what was stopped", model(rule("Stopped", retry({ attempts: 2 }))), ["for what was stopped"]],
+    [
+      "a retry of a tool that may not be repeated",
+      { toolkit: tools, policy: { tools: { pay: Policy.make("p", [rule("ToolFailed", retry({ attempts: 3 }))]) } } },
+      ["retries a tool that may not be repeated", "Tool.Idempotent"]
+    ],
+    [
+      "a tool that falls back",
+      { toolkit: tools, policy: { otherTools: Policy.make("p", [rule("ToolFailed", Policy.fallback())]) } },
+      ["falls back to a model for a tool"]
+    ],
+    [
+      "a policy of a tool that there is not",
+      { toolkit: tools, policy: { tools: { lok: Policy.toolDefault } as {} } },
+      ['the tool "lok", which the agent does not have (it has look, pay)']
+    ]
+  ] as const)("%s is told, with what to do", ([, options, told]) =>
+    Effect.gen(function* () {
+      const agent = Agent.make("a1", options as {})
+      const models = Models.layer({ a: ScriptedModel.make([]) })
+      const error = yield* Effect.flip(startWith(agent, models))
+      expect(error._tag).toBe("AgentUnfit")
+      for (const text of told) expect(error.message).toContain(text)
+    })
+  )
+
+  it.effect("the defaults, and a policy of one's own that is sound, are taken", () =>
+    Effect.gen(function* () {
+      yield* startWith(Agent.make("plain"))
+      yield* startWith(
+        Agent.make("own", {
+          toolkit: tools,
+          policy: {
+            model: Policy.make("mine", [rule("RateLimited", named("slowly"))], { otherwise: Policy.modelDefault }),
+            tools: {
+              look: Policy.make("eager", [rule("ToolFailed", retry({ attempts: 3 }))]),
+              pay: Policy.make("careful", [rule({ on: "Unreachable", reached: "nothing" }, retry({ attempts: 3 }))])
+            },
+            schedules: { slowly: Schedule.spaced("1 minute").pipe(Schedule.jittered) }
+          }
+        })
+      )
+    })
+  )
+})
