@@ -77,7 +77,11 @@ export const Command = Schema.Union(
     verdict: Verdict,
     /** What a step that happened gave. */
     result: Schema.optional(Json)
-  })
+  }),
+  /** Tries again what is parked: a step, or all of them where none is named. */
+  Schema.TaggedStruct("Revive", { step: Schema.optional(StepId), reason: Schema.optional(Text) }),
+  /** Gives up what is parked. */
+  Schema.TaggedStruct("Discard", { step: Schema.optional(StepId), reason: Schema.optional(Text) })
 )
 export type Command = typeof Command.Type
 export type Send = Extract<Command, { _tag: "Send" }>

@@ -127,6 +127,8 @@ export interface Behaviour<State = any, R = any> {
    * then, as often as it takes, with `reconcile` for its input. Never unless told.
    */
   readonly reconciles?: ((kind: StepKind, name: string) => boolean) | undefined
+  /** Pure: whether such a step in doubt holds its turn until somebody has settled it. Never unless told. */
+  readonly holdsDoubt?: ((kind: StepKind, name: string) => boolean) | undefined
   /**
    * Pure: how long such a step may take, all its attempts together, from its intent on, in milliseconds; for ever unless
    * told. What is over that is not tried again.
@@ -136,6 +138,13 @@ export interface Behaviour<State = any, R = any> {
   readonly settle?: ((kind: StepKind, name: string, result: Json) => Settled) | undefined
   /** The pools of its steps, `heavy` or `heavy@tag`: a runner that should have one of them and has not does not start. */
   readonly pools?: ReadonlyArray<string> | undefined
+  /**
+   * The models that its model steps may ask, by name, the first one first: what their providers allow is kept to, and
+   * where one is left alone for a while the next is asked. Without it nothing is limited.
+   */
+  readonly chain?: ReadonlyArray<string> | undefined
+  /** Pure: about how many tokens the next model step will use, its answer too; `null` where nothing is known. */
+  readonly tokens?: ((state: State) => number | null) | undefined
   /** Asked once, when a runner starts, with the services of its steps: one that cannot work there fails. */
   readonly check?: Effect.Effect<void, AgentUnfit, R> | undefined
   /** Pure: what follows a failed attempt. */

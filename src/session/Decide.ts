@@ -40,12 +40,23 @@ export interface Plan {
 /** Room for everything. */
 export const unlimited: Admission = { free: () => Number.POSITIVE_INFINITY }
 
-/** The pool of a step: the one of its kind, unless the behaviour says otherwise. `heavy@gpu`: of runners with the tag. */
-export const poolOf = (behaviour: Pick<Behaviour, "pool" | "runsOn">, kind: StepKind, name: string): string => {
+/**
+ * The pool of a step: the one of its kind, unless the behaviour says otherwise. `heavy@gpu`: of runners with the tag.
+ * `model!`: with what the model's provider allows.
+ */
+export const poolOf = (
+  behaviour: Pick<Behaviour, "pool" | "runsOn" | "chain">,
+  kind: StepKind,
+  name: string
+): string => {
   const pool = behaviour.pool?.(kind, name) ?? kind
+  if (kind === "model" && behaviour.chain !== undefined) return `${pool}!`
   const tag = behaviour.runsOn?.(kind, name)
   return tag === undefined ? pool : `${pool}@${tag}`
 }
+
+/** The pool without what its provider allows. */
+export const poolNameOf = (pool: string): string => (pool.endsWith("!") ? pool.slice(0, -1) : pool)
 
 const nobody: ReadonlyArray<Waiting> = []
 const nothing: Plan = { entries: [], waiting: nobody }
@@ -321,13 +332,7 @@ const renumbered = (step: OpenStep, now: number): ReadonlyArray<Entry> =>
 
 const lost: Failure = { class: "RunnerLost", message: "the runner died while this attempt was running" }
 
-const interrupted = (
-  step: OpenStep,
-  stopping: boolean,
-  now: number,
-  policy: Policy.Judge,
-  knows: Knows
-): Entry => {
+const interrupted = (step: OpenStep, stopping: boolean, now: number, policy: Policy.Judge, knows: Knows): Entry => {
   if (step.repeatable === "never") return doubted(knows, step, lost, step.dueAt, stopping, now)
   const failed = { failure: lost, partial: step.partial, usage: undefined, random: 0, startedAt: step.dueAt }
   return inTime(knows, step, judged(policy, step, failed, stopping, now))
@@ -342,6 +347,10 @@ export const refuse = (
   if (state.ended !== null || state.cancelled !== null) {
     return command._tag === "Interrupt" || command._tag === "Cancel" ? null : "closed"
   }
+  if (command._tag === "Discard") return Pause.holds(state, command.step) ? null : "undecidable"
+  // Without a step it is for the session itself, too: one that could not be read is tried by it.
+  if (command._tag === "Revive")
+    return command.step === undefined || Pause.holds(state, command.step) ? null : "undecidable"
   if (command._tag === "Decide") return Pause.undecided(state, command.pause) === null ? "undecidable" : null
   if (command._tag !== "Send") return null
   const busy = state.turn !== null || state.queue.length > 0

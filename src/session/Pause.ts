@@ -26,6 +26,10 @@ export interface Pause {
   readonly answer: { readonly decision: Decision; readonly command: CommandId | null } | null
 }
 
+/** Why a step is held: its attempts are used up and it ends its runner, or nobody knows what became of it. */
+export const parked = "parked"
+export const doubt = "doubt"
+
 export const timerOf = (pause: string): TimerId => `pause:${pause}` as TimerId
 
 /** Whether nothing happens before somebody decides: no step is at work, and none is to be stopped. */
@@ -52,6 +56,22 @@ export const answered = (turn: Turn, pause: string, decision: Decision, command:
   pauses: turn.pauses.map((one) =>
     one.pause === pause && one.answer === null ? { ...one, answer: { decision, command } } : one
   )
+})
+
+/** Whether a step, any where none is named, waits for somebody to say whether it is tried again. */
+export const holds = (state: SessionState, step: StepId | undefined): boolean => {
+  const { turn } = state
+  if (turn === null || turn.stopping !== null) return false
+  return turn.pauses.some((one) => isOf(one, step))
+}
+
+const isOf = ({ answer, held, kind }: Pause, step: StepId | undefined): boolean =>
+  held !== null && answer === null && (step === undefined ? kind !== doubt : held === step)
+
+/** A turn in which it was decided of one of the steps that it holds, or of all but those in doubt. */
+export const answeredOf = (turn: Turn, step: StepId | undefined, decision: Decision, command: CommandId): Turn => ({
+  ...turn,
+  pauses: turn.pauses.map((one) => (isOf(one, step) ? { ...one, answer: { decision, command } } : one))
 })
 
 /** A pause for a budget, after more was allowed. */
@@ -120,7 +140,8 @@ export const hold = (
       ...(failure === undefined ? {} : { class: failure.class, message: failure.message }),
       ...(decided?.question === undefined ? {} : { question: decided.question })
     }
-    return begin(state, bounds, now, { kind: "failure", detail, held: step })
+    const reason = decided?.policy === doubt ? doubt : failure?.class === "RunnerLost" ? parked : "failure"
+    return begin(state, bounds, now, { kind: reason, detail, held: step })
   }
   return []
 }
@@ -162,6 +183,27 @@ const asMuchAgain = (pause: Pause, limits: Limits, bounds: Bounds | undefined): 
   return { [key]: Math.max(0, otherwise.used - otherwise.allowed) + whole[otherwise.scope ?? "turn"] }
 }
 
+/** A pause is lifted. */
+export const over = (
+  state: SessionState,
+  { pause }: Pause,
+  decision: Decision,
+  command: CommandId | null,
+  raised: Amounts | null = null
+): ReadonlyArray<Entry> => {
+  const timer = timerOf(pause)
+  return [
+    ...(timer in state.timers ? [{ _tag: "TimerCleared", timer } as const] : []),
+    {
+      _tag: "Resumed",
+      pause,
+      decision,
+      ...(command === null ? {} : { command }),
+      ...(raised === null ? {} : { raised })
+    }
+  ]
+}
+
 const notAllowed: Failure = { class: "Stopped", message: "it was decided not to try again" }
 
 const heldStep = (state: SessionState, pause: Pause): OpenStep | undefined =>
@@ -179,23 +221,14 @@ export const follow = (
   const pause = turn.pauses.find(({ answer }) => answer !== null)
   if (pause === undefined) return []
   const { command, decision } = pause.answer!
-  const timer = timerOf(pause.pause)
   const more = decision === "proceed" ? asMuchAgain(pause, limits, bounds) : null
-  const over: ReadonlyArray<Entry> = [
-    ...(timer in state.timers ? [{ _tag: "TimerCleared", timer } as const] : []),
-    {
-      _tag: "Resumed",
-      pause: pause.pause,
-      decision,
-      ...(command === null ? {} : { command }),
-      ...(more === null ? {} : { raised: more })
-    }
-  ]
-  if (decision === "proceed") return over
+  const lifted = over(state, pause, decision, command, more)
+  if (decision === "proceed") return lifted
   const step = heldStep(state, pause)
   if (step !== undefined) {
+    if (pause.kind === doubt) return [...lifted, { _tag: "StepInDoubt", step: step.step, attempt: step.attempt }]
     const failure = step.why?.failure ?? notAllowed
-    return [...over, { _tag: "StepFailed", step: step.step, attempt: step.attempt, startedAt: now, failure }]
+    return [...lifted, { _tag: "StepFailed", step: step.step, attempt: step.attempt, startedAt: now, failure }]
   }
-  return pause.otherwise === null ? over : [...over, ...end(pause.otherwise)]
+  return pause.otherwise === null ? lifted : [...lifted, ...end(pause.otherwise)]
 }

@@ -99,6 +99,21 @@ export const SessionView = Schema.Struct({
     ),
     { default: () => [] }
   ),
+  /** Steps that have ended in doubt, and of which nobody has said more (`settle`). */
+  doubts: Schema.optionalWith(
+    Schema.Array(
+      Schema.Struct({
+        step: StepId,
+        turn: Schema.Int,
+        kind: StepKind,
+        name: Schema.String,
+        attempt: Schema.Int,
+        /** Milliseconds since the epoch. */
+        since: Schema.Int
+      })
+    ),
+    { default: () => [] }
+  ),
   /** Of all turns, with what children have done. `activeMs`: of those that have ended, pauses not counted. */
   used: Schema.optionalWith(
     Schema.Struct({ steps: Schema.Int, modelCalls: Schema.Int, toolCalls: Schema.Int, activeMs: Schema.Int }),

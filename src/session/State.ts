@@ -4,57 +4,17 @@
  * This module knows commands, turns, steps, limits and timers; what the turns are about is the behaviour's. State is
  * plain JSON: it is snapshotted as it is.
  */
-import type {
-  Amounts,
-  AttemptFailed,
-  Decided,
-  Entry,
-  NextInput,
-  Recorded,
-  Repeatable,
-  Resumed,
-  SessionOutcome,
-  StepFailed,
-  StepIntended,
-  StepKind,
-  TurnOutcome
-} from "../domain/Entry.ts"
-import type { Failure } from "../domain/Failure.ts"
+import type { Amounts, Entry, Recorded, Resumed, SessionOutcome, StepFailed, TurnOutcome } from "../domain/Entry.ts"
 import type { CommandId, StepId, TimerId } from "../domain/Id.ts"
-import type { Json } from "../domain/Json.ts"
 import * as Usage from "../domain/Usage.ts"
 import type { Behaviour } from "./Behaviour.ts"
 import * as Budget from "./Budget.ts"
+import * as Doubt from "./Doubt.ts"
+import * as OpenSteps from "./OpenStep.ts"
+import type { OpenStep } from "./OpenStep.ts"
 import * as Pause from "./Pause.ts"
 
-/** A step whose outcome is not in the journal yet. */
-export interface OpenStep {
-  readonly step: StepId
-  readonly turn: number
-  readonly kind: StepKind
-  readonly name: string
-  readonly input: Json
-  readonly repeatable: Repeatable
-  /** The attempt that runs or comes next; 1 is the first. */
-  readonly attempt: number
-  /** When that attempt is due, in milliseconds since the epoch. */
-  readonly dueAt: number
-  /** When the step was intended; left out by what is older. */
-  readonly since?: number | undefined
-  readonly nextInput: NextInput
-  /** What earlier attempts produced or saved. */
-  readonly partial: Json | undefined
-  /** Of a child: what is set aside for it. */
-  readonly reserved?: Amounts | undefined
-  /** The model that the attempt asks, by name; left out for the first of the agent's chain. */
-  readonly model?: string | undefined
-  /** How many attempts have failed since the model was changed; left out where none has. */
-  readonly failures?: number | undefined
-  /** Why there is another attempt; left out for the first. */
-  readonly why?: { readonly failure: Failure; readonly decided?: Decided | undefined } | undefined
-  /** It does not begin until a human has decided. */
-  readonly held?: boolean | undefined
-}
+export type { OpenStep } from "./OpenStep.ts"
 
 export interface Turn {
   readonly turn: number
@@ -116,6 +76,8 @@ export interface SessionState<S = unknown> {
   readonly done: TurnOutcome | null
   readonly isChild: boolean
   readonly timers: Readonly<Record<string, number>>
+  /** Steps that have ended in doubt, and of which nobody has said more. */
+  readonly doubts: Doubt.Doubts
   readonly usage: Usage.Usage
   /** A cancel was accepted: no turn begins any more. */
   readonly cancelled: { readonly reason?: string | undefined } | null
@@ -143,6 +105,7 @@ export const empty = <S>(behaviour: Pick<Behaviour<S>, "initial">): SessionState
   done: null,
   isChild: false,
   timers: {},
+  doubts: {},
   usage: Usage.zero,
   cancelled: null,
   ended: null,
@@ -193,36 +156,6 @@ const settled = <S>(
     ...after,
     used: plus(before.used),
     turn: after.turn == null ? before.turn && plus(before.turn) : plus(after.turn)
-  }
-}
-
-const openStep = (entry: StepIntended, at: number): OpenStep => ({
-  step: entry.step,
-  turn: entry.turn,
-  kind: entry.kind,
-  name: entry.name,
-  input: entry.input,
-  repeatable: entry.repeatable,
-  attempt: 1,
-  dueAt: at,
-  since: at,
-  nextInput: "original",
-  partial: undefined,
-  ...(entry.reserved === undefined ? {} : { reserved: entry.reserved })
-})
-
-const nextAttempt = (step: OpenStep, entry: AttemptFailed): OpenStep => {
-  const { attempt, decided, failure, nextInput, retryAt: dueAt, startedAt } = entry
-  const partial = entry.partial ?? (nextInput === "original" && step.kind === "model" ? undefined : step.partial)
-  const next = { ...step, attempt: attempt + 1, dueAt, nextInput, partial }
-  // Lost before its time: it is only counted anew, for the reasons that there were.
-  if (startedAt < step.dueAt) return { ...next, failures: step.failures ?? step.attempt - 1 }
-  return {
-    ...next,
-    failures: decided?.model === undefined ? (step.failures ?? step.attempt - 1) + 1 : 0,
-    why: decided === undefined ? { failure } : { failure, decided },
-    ...(decided?.model === undefined ? {} : { model: decided.model }),
-    ...(decided?.plan === "ask" ? { held: true } : {})
   }
 }
 
@@ -288,6 +221,10 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
           return {
             turn: state.turn && Pause.answered(state.turn, entry.command.pause, entry.command.decision, entry.id)
           }
+        case "Revive":
+          return { turn: state.turn && Pause.answeredOf(state.turn, entry.command.step, "proceed", entry.id) }
+        case "Discard":
+          return { turn: state.turn && Pause.answeredOf(state.turn, entry.command.step, "end", entry.id) }
       }
       break
     case "TurnStarted":
@@ -312,7 +249,7 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
       }
     case "StepIntended":
       return {
-        open: { ...state.open, [entry.step]: openStep(entry, at) },
+        open: { ...state.open, [entry.step]: OpenSteps.intended(entry, at) },
         steps: state.steps + 1,
         lastTool: entry.kind === "tool" ? entry.name : state.lastTool,
         used: {
@@ -336,13 +273,15 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
       const step = state.open[entry.step]
       return step === undefined
         ? {}
-        : { ...used(state, entry.usage), open: { ...state.open, [entry.step]: nextAttempt(step, entry) } }
+        : { ...used(state, entry.usage), open: { ...state.open, [entry.step]: OpenSteps.nextAttempt(step, entry) } }
     }
     case "StepSucceeded":
     case "StepFailed":
       return settled(state, entry)
     case "StepInDoubt":
-      return settled(state, entry)
+      return { ...settled(state, entry), doubts: Doubt.begun(state, at, entry) }
+    case "DoubtSettled":
+      return { doubts: without(state.doubts, entry.step) }
     case "TimerSet":
       return { timers: { ...state.timers, [entry.timer]: entry.due } }
     case "TimerCleared":

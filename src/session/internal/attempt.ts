@@ -10,7 +10,7 @@ import { fromUnknown, type Json } from "../../domain/Json.ts"
 import type { Usage } from "../../domain/Usage.ts"
 import type { Behaviour, StepOutput } from "../Behaviour.ts"
 import type { OpenStep } from "../State.ts"
-import { canAsk, doubted, found, inDoubt, inTime, isAsked } from "./doubted.ts"
+import { canAsk, doubted, found, inTime, isAsked, unanswered } from "./doubted.ts"
 import { judged } from "./judged.ts"
 
 /** The same for every attempt of a step, and for no other step. */
@@ -80,7 +80,7 @@ export const entryOf = (
   if (exit._tag === "Succeeded") {
     const { reconciled } = exit.output
     if (reconciled !== undefined && reconciled !== "happened") {
-      return inTime(behaviour, step, found(step, reconciled, startedAt, stopping, now))
+      return inTime(behaviour, step, found(behaviour, step, reconciled, startedAt, stopping, now))
     }
     return {
       _tag: "StepSucceeded",
@@ -101,7 +101,7 @@ export const entryOf = (
       // To ask changes nothing: it is asked again, as long as the policy says.
       const again = judged(behaviour.policy, { ...step, repeatable: "readonly" }, failed, stopping, now)
       return again._tag === "StepFailed" || again.decided?.plan === "ask"
-        ? inDoubt(step)
+        ? unanswered(behaviour, step, failure, startedAt, stopping || failure.class === "Stopped", now)
         : { ...again, nextInput: "reconcile" }
     }
     // What was cut off for its time may have had its effect before.

@@ -5,6 +5,7 @@ import type { Command } from "../../domain/Entry.ts"
 import * as Errors from "../../domain/Errors.ts"
 import type { CommandId, SessionKey } from "../../domain/Id.ts"
 import { refuse } from "../Decide.ts"
+import { settle } from "../Doubt.ts"
 import type { Ack, Refused } from "../Protocol.ts"
 import type { Draft } from "./draft.ts"
 
@@ -15,6 +16,12 @@ const mostRemembered = 1_000
 const fingerprint = (command: Command): string => {
   const text = JSON.stringify(command)
   return text.length <= 128 ? text : createHash("sha256").update(text).digest("base64")
+}
+
+/** What it wanted to decide. */
+const subjectOf = (command: Command): string => {
+  if (command._tag === "Decide") return command.pause
+  return "step" in command && command.step !== undefined ? `step ${command.step}` : "what is parked"
 }
 
 export class Commands {
@@ -51,15 +58,20 @@ export class Commands {
       case "busy":
         return Effect.fail(new Errors.SessionBusy(key))
       case "undecidable":
-        return Effect.fail(
-          new Errors.NothingToDecide({ ...key, pause: command._tag === "Decide" ? command.pause : "" })
-        )
+        return Effect.fail(new Errors.NothingToDecide({ ...key, pause: subjectOf(command) }))
       case "full":
         return Effect.fail(new Errors.MailboxFull({ ...key, capacity: this.capacity }))
-      case null:
+      case null: {
+        const follows = command._tag === "Settle" ? settle(draft.behaviour, draft.state, id, command, draft.now) : []
+        if ("wrong" in follows) {
+          return Effect.fail(new Errors.InvalidInput({ what: "verdict", reason: follows.wrong }))
+        }
         draft.push({ _tag: "CommandAccepted", id, command })
-        this.remember(id, draft.state.seq, text)
-        return Effect.succeed({ seq: draft.state.seq })
+        const { seq } = draft.state
+        for (const entry of follows) draft.push(entry)
+        this.remember(id, seq, text)
+        return Effect.succeed({ seq })
+      }
     }
   }
 

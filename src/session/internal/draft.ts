@@ -4,6 +4,7 @@ import type { StepId } from "../../domain/Id.ts"
 import type { Behaviour } from "../Behaviour.ts"
 import { type Admission, plan, poolOf, unlimited, type Waiting } from "../Decide.ts"
 import { evolve, type SessionState } from "../State.ts"
+import { inDoubt, isUncertain } from "./doubted.ts"
 
 /** A behaviour that never comes to rest is a bug that would hang the runner. */
 const mostDecisions = 10_000
@@ -55,8 +56,13 @@ export class Draft {
   /** Steps of a turn that is being stopped and that nothing runs: nobody else will end them. */
   private failWaiting(isRunning: (step: StepId) => boolean): void {
     for (const id in this.state.open) {
-      const { attempt, step } = this.state.open[id]!
+      const open = this.state.open[id]!
+      const { attempt, step } = open
       if (isRunning(step)) continue
+      if (isUncertain(open)) {
+        this.push(inDoubt(open))
+        continue
+      }
       const failure = { class: "Stopped", message: "stopped before it ran" } as const
       this.push({ _tag: "StepFailed", step, attempt, startedAt: this.now, failure })
     }

@@ -13,6 +13,7 @@ export const viewOf = (state: SessionState, waiting: SessionView["waiting"]): Se
   open: Object.values(state.open),
   waiting,
   pauses: state.turn?.pauses ?? [],
+  doubts: Object.values(state.doubts),
   used: state.used,
   usage: state.usage,
   outcome: state.ended
