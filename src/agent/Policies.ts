@@ -1,14 +1,17 @@
-/** What follows an agent's failed attempts, and which models it may ask. What an agent does not say has a default. */
+/**
+ * What follows an agent's failed attempts. A policy of its own decides on the classes that it has rules for; on all
+ * others the defaults do.
+ */
 import type { Repeatable, StepKind } from "../domain/Entry.ts"
 import { Policy } from "../resilience/index.ts"
 import type { Problem } from "../session/index.ts"
 
 export interface Policies<Tools = Record<string, unknown>> {
-  /** Of model calls; `Policy.modelDefault` unless told. */
+  /** Of model calls, before `Policy.modelDefault`. */
   readonly model?: Policy.Policy | undefined
-  /** Of calls of one tool, by its name; `Policy.toolDefault` unless told. */
+  /** Of calls of one tool, by its name, before `Policy.toolDefault`. */
   readonly tools?: { readonly [Name in keyof Tools]?: Policy.Policy } | undefined
-  /** Of calls of all other tools; `Policy.toolDefault` unless told. */
+  /** Of calls of all other tools, before `Policy.toolDefault`. */
   readonly otherTools?: Policy.Policy | undefined
   /** Schedules of one's own, for the delays that policies name (`Policy.named`). */
   readonly schedules?: Policy.Schedules | undefined
@@ -21,10 +24,8 @@ interface Resolved {
 }
 
 /** Which policy decides on a step. */
-const choose = ({ model, otherTools, tools = {} }: Policies, kind: StepKind, name: string): Policy.Policy =>
-  kind === "model"
-    ? (model ?? Policy.modelDefault)
-    : ((Object.hasOwn(tools, name) ? tools[name] : undefined) ?? otherTools ?? Policy.toolDefault)
+const choose = ({ model, otherTools, tools = {} }: Policies, kind: StepKind, name: string) =>
+  kind === "model" ? model : ((Object.hasOwn(tools, name) ? tools[name] : undefined) ?? otherTools)
 
 /**
  * @param repeatable of each tool, by name
@@ -41,7 +42,11 @@ export const resolve = (
   const one = (policy: Policy.Policy | undefined, it: Policy.For) =>
     policy === undefined ? [] : Policy.problems(policy, it)
   return {
-    judge: (attempted) => Policy.decide(choose(policies, attempted.kind, attempted.name), attempted, surroundings),
+    judge: (attempted) => {
+      const otherwise = attempted.kind === "model" ? Policy.modelDefault : Policy.toolDefault
+      const own = choose(policies, attempted.kind, attempted.name)
+      return Policy.decide(own ?? otherwise, attempted, { ...surroundings, otherwise })
+    },
     problems: [
       ...one(policies.model, { kind: "model", schedules, fallbacks }),
       ...one(policies.otherTools, { kind: "tool", schedules }),

@@ -29,6 +29,8 @@ export interface Surroundings {
   readonly schedules?: Schedules | undefined
   /** The models to fall back to, in order. */
   readonly fallbacks?: ReadonlyArray<string> | undefined
+  /** Decides where no rule of the policy fits: whoever writes a rule for one class has not thought of all others. */
+  readonly otherwise?: Policy | undefined
 }
 
 /** What happens next, and who says so. */
@@ -124,6 +126,8 @@ const outcome = (plan: Plan, attempted: Attempted, surroundings: Surroundings): 
 /** What follows a failed attempt. The first rule that fits decides, by the first of its plans that applies. */
 export const decide = (policy: Policy, attempted: Attempted, surroundings: Surroundings = {}): Decision => {
   const rule = policy.rules.find((rule) => fits(rule, attempted))
+  const { otherwise, ...rest } = surroundings
+  if (rule === undefined && otherwise !== undefined) return decide(otherwise, attempted, rest)
   const by = { policy: policy.name, rule: rule?.name ?? "none" }
   for (const plan of rule?.plans ?? []) {
     const found = outcome(plan, attempted, surroundings)
