@@ -78,7 +78,7 @@ FIXME, read what matters most, and always run the command count-lines once. If a
 calling it again is harmless, say so, and act. Then write one short report with write_report and end with a sentence or two.`,
   toolkit: tools,
   budget: { modelCalls: 25, toolCalls: 40, usd: 1, wall: "5 minutes" },
-  timeouts: { run_command: "1 minute" }
+  tools: { run_command: { timeout: "1 minute" } }
 })
 
 /** What is somebody else's, or ours. */

@@ -21,9 +21,12 @@ import { AgentUnfit, type Behaviour, Decide, type Problem } from "../session/ind
 import * as Conversation from "./Conversation.ts"
 import * as Model from "./internal/model.ts"
 import * as ToolRunner from "./internal/tool.ts"
+import * as ReadMore from "./internal/readMore.ts"
 import * as Limits from "./Limits.ts"
 import * as Policies from "./Policies.ts"
 import type { ToolContext } from "./ToolContext.ts"
+import * as ToolOptions from "./ToolOptions.ts"
+import type * as Transform from "./Transform.ts"
 
 export interface Agent<out Name extends string, out R> {
   readonly name: Name
@@ -74,7 +77,8 @@ export type ModelNeeds<First extends string | undefined, Fallbacks extends Reado
 export interface Options<
   Tools extends Record<string, Tool.Any>,
   First extends string | undefined = undefined,
-  Fallbacks extends ReadonlyArray<string> = []
+  Fallbacks extends ReadonlyArray<string> = [],
+  Transforms extends ReadonlyArray<Transform.Any> = []
 > {
   /** `"1"` unless told. */
   readonly version?: string | undefined
@@ -91,8 +95,12 @@ export interface Options<
   readonly budget?: Limits.Budget | undefined
   /** A model that says nothing for this long is taken for dead, and asked again. Two minutes unless told. */
   readonly silence?: Duration.DurationInput | undefined
-  /** The longest one call of a tool may take, by tool. Without one, the turn's own age is the limit. */
-  readonly timeouts?: { readonly [Name in keyof Tools]?: Duration.DurationInput } | undefined
+  /** How long calls may take, what becomes of them in doubt, and what the model sees of their results, by tool. */
+  readonly tools?: ToolOptions.ByName<Tools, Transforms[number]> | undefined
+  /** How long calls may take where `tools` does not say it. No limit unless told: the turn's own age is always one. */
+  readonly everyTool?: ToolOptions.TimeLimits | undefined
+  /** What may be named as a tool's `transform`. */
+  readonly transforms?: Transforms
   /**
    * The pools of the runner in which calls run, by tool; `tool` unless told. What needs a machine's cores or memory gets
    * one of its own, e.g. `heavy`, and then holds up nothing else. The runner says how large each is.
@@ -140,10 +148,11 @@ export const make = <
   const Name extends string,
   Tools extends Record<string, Tool.Any> = {},
   const First extends string | undefined = undefined,
-  const Fallbacks extends ReadonlyArray<string> = []
+  const Fallbacks extends ReadonlyArray<string> = [],
+  const Transforms extends ReadonlyArray<Transform.Any> = []
 >(
   name: Name,
-  options: Options<Tools, First, Fallbacks> = {}
+  options: Options<Tools, First, Fallbacks, Transforms> = {}
 ): Agent<
   Name,
   ModelNeeds<First, Fallbacks> | Tool.HandlersFor<Tools> | Exclude<Tool.Requirements<Tools[keyof Tools]>, Provided>
@@ -154,13 +163,19 @@ export const make = <
     if (!(value > 0)) throw new Error(`agent "${name}": budget.${limit} must be positive, not ${value}`)
   }
   const repeatable = new Map(Object.values(toolkit.tools).map((tool) => [tool.name, ToolRunner.repeatableOf(tool)]))
+  if (ReadMore.name in toolkit.tools) {
+    throw new Error(`agent "${name}": "${ReadMore.name}" is the runtime's own tool: give yours another name`)
+  }
+  const tools = ToolOptions.resolve(name, toolkit, options.tools, options.everyTool, options.transforms)
   const performModel = Model.perform({
     instructions: options.instructions,
     toolkit,
     model: options.model,
-    silence: options.silence ?? "2 minutes"
+    silence: options.silence ?? "2 minutes",
+    shownOf: (tool) => ToolOptions.shownOf(tools.of(tool)),
+    toolkitToReadOn: ReadMore.offered(toolkit)
   })
-  const performTool = ToolRunner.perform(toolkit, (options.timeouts ?? {}) as Record<string, Duration.DurationInput>)
+  const performTool = ToolRunner.perform(toolkit, tools)
   const pools = (options.pools ?? {}) as Readonly<Record<string, string | undefined>>
   const modelPool = options.modelPool ?? "model"
   const runsOn = (options.runsOn ?? {}) as Readonly<Record<string, string | undefined>>
@@ -176,16 +191,25 @@ export const make = <
     limits,
     initial: Conversation.initial,
     evolve: Conversation.evolve,
-    decide: Conversation.decide((tool) => repeatable.get(tool) ?? "never"),
+    decide: Conversation.decide((tool) => repeatable.get(tool) ?? (tool === ReadMore.name ? "readonly" : "never")),
     perform: (step, state, context) =>
-      step.kind === "model" ? performModel(step, state, context) : performTool(step, context),
+      step.kind === "model"
+        ? performModel(step, state, context)
+        : step.name === ReadMore.name
+          ? ReadMore.perform(step, state.refs, context)
+          : performTool(step, context),
+    reconciles: (kind, tool) => kind === "tool" && tools.of(tool).reconcile !== undefined,
+    holdsDoubt: (kind, tool) => kind === "tool" && tools.of(tool).inDoubt === "ask",
+    totalMs: (kind, tool) => (kind === "tool" ? tools.boundsOf(tool).totalMs : Number.POSITIVE_INFINITY),
+    settle: (kind, tool, result) =>
+      kind === "tool" ? ToolRunner.settled(toolkit, tool, result) : { wrong: "only what a tool gave can be told" },
     pool,
     runsOn: tagOf,
     pools: [
       modelPool,
       ...Object.keys(toolkit.tools).map((tool) => Decide.poolOf({ pool, runsOn: tagOf }, "tool", tool))
     ],
-    check: check(name, chain, policies.problems),
+    check: check(name, chain, [...policies.problems, ...tools.problems]),
     policy: policies.judge
   }
   const needs: ReadonlyArray<Need> = [

@@ -11,9 +11,10 @@ import type { Json } from "../domain/Json.ts"
 import { type AssistantPart, type Message, textOf, type UserPart } from "../domain/Message.ts"
 import type { Action, SessionState } from "../session/index.ts"
 import * as Pages from "./internal/pages.ts"
+import * as ReadMore from "./internal/readMore.ts"
 
 /** The version of {@link Conversation}'s shape. */
-export const stateVersion = 2
+export const stateVersion = 3
 
 /** A tool call of the last answer. */
 interface Call {
@@ -34,9 +35,11 @@ export interface Conversation {
   readonly calls: ReadonlyArray<Call> | null
   /** Why the model could not answer. */
   readonly failure: Failure | null
+  /** What the model was shown a part of and may read on in. */
+  readonly refs: ReadMore.Refs
 }
 
-export const initial: Conversation = { messages: [], pending: {}, calls: null, failure: null }
+export const initial: Conversation = { messages: [], pending: {}, calls: null, failure: null, refs: {} }
 
 /** What a model step puts into the journal. */
 export interface ModelOutput {
@@ -52,10 +55,14 @@ export interface ToolInput {
   readonly params: Json
 }
 
-/** What a tool step puts into the journal: the encoded result. */
+/** What a tool step puts into the journal: the encoded result, as the model is given it. */
 export interface ToolOutput {
   readonly result: Json
   readonly isError: boolean
+  /** The transform that made the result of what the tool had returned, `original`; or why it could not. */
+  readonly transform?:
+    | { readonly name: string; readonly original: Json }
+    | { readonly name: string; readonly failed: string }
 }
 
 const callsOf = (parts: ReadonlyArray<AssistantPart>): ReadonlyArray<Call> =>
@@ -143,7 +150,8 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
     case "StepSucceeded": {
       if (runs(state, entry.step)) {
         const { isError, result } = entry.output as unknown as ToolOutput
-        return answer(state, isCall(entry.step), { value: result, isError })
+        const seen = { ...state, refs: ReadMore.withResult(state.refs, result) }
+        return answer(seen, isCall(entry.step), { value: result, isError })
       }
       const { parts } = entry.output as unknown as ModelOutput
       const calls = callsOf(parts)

@@ -141,6 +141,13 @@ export const resolve = (namespace: Namespace, json: Json): Effect.Effect<Json, B
     )
   )
 
+/** The claims that a value holds, each as its text, in order. */
+export const claimsIn = (json: Json): ReadonlyArray<string> => {
+  if (typeof json === "string") return Claim.isClaim(json) ? [json] : []
+  if (typeof json !== "object" || json === null) return []
+  return (Array.isArray(json) ? json : Object.values(json)).flatMap(claimsIn)
+}
+
 /** Whether a value holds a claim, in a text of its own or inside. */
 export const hasClaim = (json: Json): boolean => {
   if (typeof json === "string") return Claim.isClaim(json)
@@ -148,11 +155,23 @@ export const hasClaim = (json: Json): boolean => {
   return (Array.isArray(json) ? json : Object.values(json)).some(hasClaim)
 }
 
-const show = (claim: Claim.Claim, limits: { readonly head: number; readonly tail: number }): string => {
+/** How much of a claim's content is shown, in UTF-16 units, and how what is left out is told. */
+export interface Preview {
+  readonly head: number
+  readonly tail: number
+  /** `from`: the first byte that is not shown, `hidden`: how many are not. */
+  readonly gap?: ((hash: string, from: number, hidden: number) => string) | undefined
+}
+
+const usualGap = (hash: string, _from: number, hidden: number): string =>
+  `[… ${hidden} bytes more; blob sha256:${hash} …]`
+
+const show = (claim: Claim.Claim, { gap = usualGap, ...limits }: Preview): string => {
   const head = Excerpt.first(claim.head, limits.head)
   const tail = Excerpt.last(claim.tail, limits.tail)
-  const hidden = claim.bytes - Wtf8.encode(head).length - Wtf8.encode(tail).length
-  return hidden === 0 ? head + tail : `${head}\n[… ${hidden} bytes more; blob sha256:${claim.hash} …]\n${tail}`
+  const from = Wtf8.encode(head).length
+  const hidden = claim.bytes - from - Wtf8.encode(tail).length
+  return hidden === 0 ? head + tail : `${head}\n${gap(claim.hash, from, hidden)}\n${tail}`
 }
 
 /**
@@ -160,7 +179,5 @@ const show = (claim: Claim.Claim, limits: { readonly head: number; readonly tail
  * end of the content, at most so many UTF-16 units of each, and the blob's name between them. The same value where
  * there is no claim.
  */
-export const preview = (
-  json: Json,
-  limits: { readonly head: number; readonly tail: number } = { head: Claim.previewChars, tail: Claim.previewChars }
-): Json => Effect.runSync(mapClaims(json, (claim) => Effect.succeed(show(claim, limits))))
+export const preview = (json: Json, limits: Preview = { head: Claim.previewChars, tail: Claim.previewChars }): Json =>
+  Effect.runSync(mapClaims(json, (claim) => Effect.succeed(show(claim, limits))))

@@ -1,7 +1,7 @@
 /** What must not compile. An expectation that is not met is an error itself. */
 import { Tool, Toolkit } from "@effect/ai"
 import { Effect, Layer, Schema } from "effect"
-import { Agent } from "perdure/agent"
+import { Agent, Reconcile, Transform } from "perdure/agent"
 import { Client } from "perdure/client"
 import { Id } from "perdure/domain"
 import { Runner } from "perdure/runner"
@@ -37,7 +37,49 @@ export const oneOfTwo = run(Runner.layerEmbedded({ agents: [Talker, Booker] }).p
 export const wrongAnswer = Tools.toLayer({ book: () => Effect.succeed(42) })
 
 // @ts-expect-error: a timeout is of a tool that there is
-export const noSuchTool = Agent.make("booker", { toolkit: Tools, timeouts: { bok: "1 minute" } })
+export const noSuchTool = Agent.make("booker", { toolkit: Tools, tools: { bok: { timeout: "1 minute" } } })
+
+const Titles = Transform.make("titles", {
+  input: Schema.String,
+  output: Schema.String,
+  apply: (title) => title.toUpperCase()
+})
+const Count = Transform.make("count", { input: Schema.Number, output: Schema.Number, apply: (n) => n + 1 })
+
+export const transformed = Agent.make("booker", {
+  toolkit: Tools,
+  transforms: [Titles, Count],
+  tools: {
+    book: {
+      transform: "titles",
+      timeout: "1 minute",
+      reconcile: ({ idempotencyKey, params: { id } }) => Effect.succeed(Reconcile.happened(`${id} ${idempotencyKey}`))
+    }
+  }
+})
+
+export const noSuchTransform = Agent.make("booker", {
+  toolkit: Tools,
+  transforms: [Titles],
+  // @ts-expect-error: a transform is named that is not registered
+  tools: { book: { transform: "tilte" } }
+})
+
+export const wrongTransform = Agent.make("booker", {
+  toolkit: Tools,
+  transforms: [Titles, Count],
+  // @ts-expect-error: "count" takes numbers, and `book` returns texts
+  tools: { book: { transform: "count" } }
+})
+
+export const wrongFinding = Agent.make("booker", {
+  toolkit: Tools,
+  // @ts-expect-error: what a call is found to have given is what its tool gives
+  tools: { book: { reconcile: () => Effect.succeed(Reconcile.happened(42)) } }
+})
+
+// @ts-expect-error: a transform gives what its output says
+export const wrongOutput = Transform.make("t", { input: Schema.String, output: Schema.Number, apply: (s) => s })
 
 // @ts-expect-error: a limit that does not exist limits nothing
 export const noSuchLimit = Agent.make("booker", { toolkit: Tools, budget: { dollars: 1 } })

@@ -51,7 +51,7 @@ const model = (tool: string, script: string, marker: string) =>
   )
 
 const Impatient = Agent.make("impatient", { toolkit, budget: { wall: "1500 millis" } })
-const Timed = Agent.make("timed", { toolkit, timeouts: { shell: "1500 millis" } })
+const Timed = Agent.make("timed", { toolkit, tools: { shell: { timeout: "1500 millis" } } })
 
 /** The end of the turn, as the feed says it. */
 const turnEnd = (session: Session) => session.feed().pipe(Stream.filter(isTurnEnd), Stream.runHead)

@@ -121,7 +121,7 @@ export const Busy = Agent.make("busy", {
   toolkit: tools,
   budget: { wall: "30 seconds" },
   silence: "10 seconds",
-  timeouts: { large: "20 seconds" }
+  tools: { large: { timeout: "20 seconds" } }
 })
 
 /** Its limits are met soon. */

@@ -31,7 +31,7 @@ const worthKeeping = 32
 /** By first message: the one thing of a conversation that stays the same object while it grows. */
 const shownByFirst = new WeakMap<Message, Shown>()
 
-const show = (messages: Conversation["messages"]): Shown => {
+const show = (messages: Conversation["messages"], shownOf: Options["shownOf"]): Shown => {
   const first = Pages.at(messages, 0)
   let shown = first === undefined ? undefined : shownByFirst.get(first)
   if (
@@ -44,7 +44,7 @@ const show = (messages: Conversation["messages"]): Shown => {
   for (let i = shown.messages.length; i < Pages.length(messages); i++) {
     const message = Pages.at(messages, i)!
     if (message.role === "tool") {
-      const result = Claim.preview(message.result)
+      const result = Claim.preview(message.result, shownOf(message.name))
       shown.messages.push(result === message.result ? message : { ...message, result })
     } else {
       if (Claim.hasClaim(message as unknown as Json)) shown.claimed.push(i)
@@ -66,9 +66,9 @@ const readable = (namespace: Namespace, message: Json) =>
     )
   )
 
-const resolve = (namespace: Namespace, messages: Conversation["messages"]) =>
+const resolve = (namespace: Namespace, messages: Conversation["messages"], shownOf: Options["shownOf"]) =>
   Effect.suspend(() => {
-    const shown = show(messages)
+    const shown = show(messages, shownOf)
     if (shown.claimed.length === 0) return Effect.succeed<ReadonlyArray<Message>>(shown.messages)
     const whole = [...shown.messages]
     return Effect.forEach(
@@ -87,6 +87,10 @@ export interface Options {
   /** The model that is asked first, by name; the runner's own where there is none. */
   readonly model: string | undefined
   readonly silence: Duration.DurationInput
+  /** How much of a result that is not shown whole is shown, by tool. */
+  readonly shownOf: (tool: string) => Claim.Preview
+  /** The tools there are where something was not shown whole. */
+  readonly toolkitToReadOn: Toolkit.Any
 }
 
 /** The model that the journal says, else the first one: a definition may have changed since a step fell back. */
@@ -120,7 +124,7 @@ export const perform =
   ): Effect.Effect<StepOutput, StepFailure, LanguageModel.LanguageModel | Blobs> =>
     Effect.gen(function* () {
       const { namespace } = context.key
-      const messages = yield* resolve(namespace, state.messages)
+      const messages = yield* resolve(namespace, state.messages, options.shownOf)
       const partial =
         step.nextInput === "continue" && step.partial !== undefined
           ? ((yield* Claim.resolve(namespace, step.partial)) as { readonly parts?: ReadonlyArray<AssistantPart> })
@@ -130,7 +134,7 @@ export const perform =
       const asked = Model.call({
         instructions: options.instructions,
         messages,
-        toolkit: options.toolkit,
+        toolkit: isEmpty(state.refs) ? options.toolkit : options.toolkitToReadOn,
         prefix,
         silence: options.silence,
         onDelta: (delta) => (delta.channel === "params" ? Effect.void : context.emit(delta.channel, delta.text))
@@ -156,6 +160,11 @@ export const perform =
       }
       return { output: output as unknown as Json, usage }
     }).pipe(Effect.mapError(toStepFailure))
+
+const isEmpty = (record: object): boolean => {
+  for (const _ in record) return false
+  return true
+}
 
 /**
  * What has been produced by all attempts so far: a next one goes on from there, though the last one added nothing. Of a

@@ -1,16 +1,22 @@
 /** Runs one tool call: decode, handle, encode. The handler sees the call's {@link ToolContext}. */
 import { Tool, type Toolkit } from "@effect/ai"
-import { Context, Duration, Effect, ParseResult, Schema, Scope } from "effect"
-import { Blobs, Claim } from "../../blob/index.ts"
+import { Context, Effect, Either, ParseResult, Schema } from "effect"
+import { type Blobs, Claim } from "../../blob/index.ts"
 import type { Repeatable } from "../../domain/Entry.ts"
 import { BlobMissing, type StoreUnavailable } from "../../domain/Errors.ts"
 import { type FailureClass, StepFailure } from "../../domain/Failure.ts"
+import type { Namespace } from "../../domain/Id.ts"
 import { fromUnknown, type Json } from "../../domain/Json.ts"
-import { Processes, type Spawn } from "../../process/index.ts"
-import type { OpenStep, StepContext, StepOutput } from "../../session/index.ts"
+import type { Processes } from "../../process/index.ts"
+import type { OpenStep, Settled, StepContext, StepOutput } from "../../session/index.ts"
 import { Spans } from "../../telemetry/index.ts"
 import type { ToolInput, ToolOutput } from "../Conversation.ts"
-import { type Ran, ToolContext } from "../ToolContext.ts"
+import type { Reconciled } from "../Reconcile.ts"
+import { ToolContext } from "../ToolContext.ts"
+import { type Resolved, unbounded } from "../ToolOptions.ts"
+import { bounded, Pulse } from "./bounded.ts"
+import * as CallContext from "./toolContext.ts"
+import { transformed } from "./transformed.ts"
 
 /** What the tool's annotations say of repeating it (I5). Silence means: never. */
 export const repeatableOf = (tool: Tool.Any): Repeatable =>
@@ -50,60 +56,13 @@ const prepare = (tool: Tool.Any, context: Context.Context<never>): Prepared | nu
   }
 }
 
-/** How much of a process's output stays in the result; more than that becomes a claim. */
-const inlineBytes = 64 * 1024
+type Performed = Effect.Effect<StepOutput, StepFailure, Processes | Blobs>
 
-/** The context of one call. `attached` collects the claims that this call has made itself. */
-const contextOf = (
-  step: StepContext,
-  attached: Set<string>
-): Effect.Effect<ToolContext["Type"], never, Processes | Blobs | Scope.Scope> =>
-  Effect.gen(function* () {
-    const processes = yield* Processes
-    const blobs = yield* Blobs
-    const scope = yield* Effect.scope
-    const { namespace } = step.key
-
-    const attach: ToolContext["Type"]["attach"] = (content) =>
-      Effect.map(Claim.write(namespace, content), (claim) => {
-        attached.add(claim)
-        return claim
-      }).pipe(Effect.provideService(Blobs, blobs))
-
-    const run = (spawn: Spawn) =>
-      Effect.gen(function* () {
-        const channels = {
-          stdout: yield* Claim.collector(namespace, inlineBytes),
-          stderr: yield* Claim.collector(namespace, inlineBytes)
-        }
-        const finished = yield* processes.run(spawn, { onOutput: (channel, chunk) => channels[channel].write(chunk) })
-        const ran: Ran = { exit: finished.exit, stdout: yield* channels.stdout.end, stderr: yield* channels.stderr.end }
-        if (Claim.isClaim(ran.stdout)) attached.add(ran.stdout)
-        if (Claim.isClaim(ran.stderr)) attached.add(ran.stderr)
-        return ran
-      }).pipe(Effect.scoped, Effect.provideService(Blobs, blobs))
-
-    return {
-      namespace,
-      session: step.key.session,
-      turn: step.turn,
-      step: step.step,
-      attempt: step.attempt,
-      idempotencyKey: step.idempotencyKey,
-      progress: (text) => step.emit("progress", text.endsWith("\n") ? text : `${text}\n`),
-      saved: step.saved,
-      save: step.save,
-      spawn: (spawn) => processes.start(spawn).pipe(Scope.extend(scope)),
-      run,
-      attach
-    }
-  })
-
-/** Performs a tool step. */
+/** Performs a tool step: runs the call, or asks what became of it. */
 export const perform = (
   toolkit: Toolkit.Any,
-  timeouts: Readonly<Record<string, Duration.DurationInput>>
-): ((step: OpenStep, context: StepContext) => Effect.Effect<StepOutput, StepFailure, Processes | Blobs>) => {
+  options: Pick<Resolved, "of" | "boundsOf" | "transformOf">
+): ((step: OpenStep, context: StepContext) => Performed) => {
   const prepared = new WeakMap<Context.Context<never>["unsafeMap"], Map<string, Prepared | null>>()
 
   const find = (name: string, context: Context.Context<never>): Prepared | null => {
@@ -123,55 +82,97 @@ export const perform = (
       if (tool === null) {
         return yield* fail("MalformedToolCall", `this agent has no tool "${step.name}" any more`)
       }
-      const { params } = step.input as unknown as ToolInput
-      const given = yield* Claim.resolve(stepContext.key.namespace, params).pipe(Effect.mapError(storeFailure))
+      const { namespace, session } = stepContext.key
+      const { callId, params } = step.input as unknown as ToolInput
+      const given = yield* Claim.resolve(namespace, params).pipe(Effect.mapError(storeFailure))
       const decoded = yield* tool
         .decode(given)
         .pipe(Effect.mapError((error) => fail("MalformedToolCall", `the arguments do not fit: ${describe(error)}`)))
+      const clock = yield* Effect.clock
+      const pulse = new Pulse(clock)
       const attached = new Set<string>()
-      const context = yield* contextOf(stepContext, attached)
+      const context = yield* CallContext.make(stepContext, attached, pulse)
+      const { classify, output: inlineBytes, reconcile } = options.of(step.name)
+      const asks = step.nextInput === "reconcile"
+      const { timeoutMs, ...others } = options.boundsOf(step.name)
+      // To ask is another thing than to do: it has the time of an attempt, and whatever was used up before.
+      const bounds = asks ? { ...unbounded, timeoutMs } : { timeoutMs, ...others }
 
-      const timeout = timeouts[step.name]
-      const handled = Effect.suspend(() => tool.handler(decoded)).pipe(
-        Effect.mapInputContext((mine: Context.Context<never>) =>
-          Context.add(Context.merge(tool.context, mine), ToolContext, context)
-        ),
+      const failed = (error: unknown): StepFailure => {
+        if (error instanceof StepFailure) return error
+        const known = asks ? undefined : classify?.(error)
+        return known === undefined ? fail("ToolFailed", describe(error)) : new StepFailure({ failure: known })
+      }
+      const handle: Effect.Effect<Outcome, StepFailure> = Effect.suspend(() => tool.handler(decoded)).pipe(
         Effect.map((value) => ({ value, isError: false })),
         Effect.catchAll((error) =>
           toolkit.tools[step.name]!.failureMode === "return"
             ? Effect.succeed({ value: error, isError: true })
-            : Effect.fail(error instanceof StepFailure ? error : fail("ToolFailed", describe(error)))
+            : Effect.fail(failed(error))
+        )
+      )
+      const ask: Effect.Effect<Outcome, StepFailure> = Effect.suspend(
+        (): Effect.Effect<Reconciled<unknown>, unknown> =>
+          reconcile?.({ params: decoded as never, idempotencyKey: stepContext.idempotencyKey }) ??
+          Effect.succeed({ _tag: "Unknown" })
+      ).pipe(
+        Effect.map((found) => (found._tag === "Happened" ? { value: found.result, isError: false } : found._tag)),
+        Effect.mapError(failed)
+      )
+      const outcome = yield* (asks ? ask : handle).pipe(
+        Effect.mapInputContext((mine: Context.Context<never>) =>
+          Context.add(Context.merge(tool.context, mine), ToolContext, context)
         ),
-        timeout === undefined
-          ? (effect) => effect
-          : Effect.timeoutFail({
-              duration: timeout,
-              onTimeout: () =>
-                fail("TimedOut", `"${step.name}" did not end within ${Duration.format(Duration.decode(timeout))}`)
-            })
+        (effect) => bounded(step.name, bounds, step.since ?? step.dueAt, pulse, clock, effect),
+        Effect.tap((found) =>
+          Spans.content(() => ({
+            toolArguments: given,
+            toolResult: typeof found === "string" ? null : found.value
+          }))
+        ),
+        Spans.toolCall({ namespace, session, step: step.step, attempt: step.attempt, tool: step.name, callId })
       )
-      const { callId } = step.input as unknown as ToolInput
-      const { isError, value } = yield* handled.pipe(
-        Effect.tap(({ value }) => Spans.content(() => ({ toolArguments: given, toolResult: value }))),
-        Spans.toolCall({
-          namespace: stepContext.key.namespace,
-          session: stepContext.key.session,
-          step: step.step,
-          attempt: step.attempt,
-          tool: step.name,
-          callId
-        })
-      )
-      const result = yield* tool
+      if (typeof outcome === "string") {
+        return { output: null, reconciled: outcome === "Unknown" ? "unknown" : "did not happen" } as const
+      }
+      const { isError, value } = outcome
+      const encoded = yield* tool
         .encode(value)
         .pipe(
           Effect.mapError((error) =>
             fail("Defect", `"${step.name}" returned what its schema forbids: ${describe(error)}`)
           )
         )
-      const output: ToolOutput = { result: fromUnknown(result), isError }
-      return { output: output as unknown as Json, claims: attached }
+      const original = fromUnknown(encoded)
+      const transform = isError ? undefined : options.transformOf(step.name)
+      const made: ToolOutput =
+        transform === undefined ? { result: original, isError } : yield* transformed(transform, value, original)
+      const output = inlineBytes === undefined ? made : yield* cut(namespace, made, inlineBytes, attached)
+      const happened = asks ? ({ reconciled: "happened" } as const) : {}
+      return { output: output as unknown as Json, claims: attached, ...happened }
     }).pipe(Effect.scoped)
+}
+
+/** What a call came to; or that it has no outcome that could be found out. */
+type Outcome = { readonly value: unknown; readonly isError: boolean } | "DidNotHappen" | "Unknown"
+
+/** The result, where it is longer than that, as a claim on it. */
+const cut = (namespace: Namespace, output: ToolOutput, threshold: number, attached: Set<string>) =>
+  Effect.map(Claim.check(namespace, output.result, { threshold, own: attached }), (result): ToolOutput => {
+    for (const claim of Claim.claimsIn(result)) attached.add(claim)
+    return { ...output, result }
+  }).pipe(Effect.mapError(storeFailure))
+
+/** What somebody says that a call returned, as its output; `wrong` where the tool never returns that. */
+export const settled = (toolkit: Toolkit.Any, name: string, result: Json): Settled => {
+  const tool = toolkit.tools[name]
+  const output: ToolOutput = { result, isError: false }
+  if (tool === undefined) return { output: output as unknown as Json }
+  const decoded = ParseResult.decodeUnknownEither(tool.successSchema as Schema.Schema<unknown, unknown>)(result)
+  // A schema that has to ask somebody cannot be asked here.
+  return Either.isRight(decoded) || decoded.left._tag === "Forbidden"
+    ? { output: output as unknown as Json }
+    : { wrong: `"${name}" never returns that: ${ParseResult.TreeFormatter.formatIssueSync(decoded.left)}` }
 }
 
 const storeFailure = (error: BlobMissing | StoreUnavailable) =>
