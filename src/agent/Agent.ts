@@ -18,11 +18,14 @@ import { AgentName } from "../domain/Id.ts"
 import { Models } from "../model/index.ts"
 import type { Processes } from "../process/index.ts"
 import { AgentUnfit, type Behaviour, Decide, type Problem } from "../session/index.ts"
+import * as Compaction from "./Compaction.ts"
 import * as Conversation from "./Conversation.ts"
 import * as Model from "./internal/model.ts"
 import * as ToolRunner from "./internal/tool.ts"
 import * as ReadMore from "./internal/readMore.ts"
+import * as Delegate from "./Delegate.ts"
 import * as Limits from "./Limits.ts"
+import * as Loops from "./Loops.ts"
 import * as Policies from "./Policies.ts"
 import type { ToolContext } from "./ToolContext.ts"
 import * as ToolOptions from "./ToolOptions.ts"
@@ -91,8 +94,14 @@ export interface Options<
   readonly fallbacks?: Fallbacks
   /** What follows a failed attempt of a model call or a tool call. What is left out has a default. */
   readonly policy?: Policies.Policies<Tools> | undefined
-  /** How much one turn may use. What is left out has a default (`Limits.defaults`). */
+  /** How much a turn may use, and a session. What is left out has a default (`Limits.defaults`). */
   readonly budget?: Limits.Budget | undefined
+  /** Other agents that it may call, by the name of the tool that each is. A call has a share of the budget. */
+  readonly agents?: Readonly<Record<string, Delegate.Delegate>> | undefined
+  /** When it goes round in circles, and what is done then; `false`: nothing. */
+  readonly loops?: Loops.Options | false | undefined
+  /** How a conversation that becomes too long for its model is made shorter; `false`: it is not, and fails. */
+  readonly compaction?: Compaction.Options | false | undefined
   /** A model that says nothing for this long is taken for dead, and asked again. Two minutes unless told. */
   readonly silence?: Duration.DurationInput | undefined
   /** How long calls may take, what becomes of them in doubt, and what the model sees of their results, by tool. */
@@ -115,14 +124,22 @@ export interface Options<
   readonly modelPool?: string | undefined
 }
 
+/** An agent that another may call: `Agent.make("boss", { agents: { research: Agent.asTool(Researcher) } })`. */
+export const asTool = (agent: Any, options: Delegate.Options = {}): Delegate.Delegate => Delegate.make(agent, options)
+
 /** What cannot work on this runner. */
-const check = (agent: string, chain: ReadonlyArray<string>, problems: ReadonlyArray<Problem>) =>
+const check = (
+  agent: string,
+  chain: ReadonlyArray<string>,
+  summariser: string | undefined,
+  problems: ReadonlyArray<Problem>
+) =>
   Effect.flatMap(Effect.serviceOption(Models.Models), (models) => {
     const known: ReadonlyArray<string> = Option.isSome(models) ? models.value.names : []
     const twice = chain.filter((name, i) => chain.indexOf(name) < i)
     const [first, ...rest] = [
       ...problems,
-      ...chain
+      ...[...chain, ...(summariser === undefined ? [] : [summariser])]
         .filter((name) => !known.includes(name))
         .map((name) => ({
           what: `there is no model ${JSON.stringify(name)}`,
@@ -157,11 +174,20 @@ export const make = <
   Name,
   ModelNeeds<First, Fallbacks> | Tool.HandlersFor<Tools> | Exclude<Tool.Requirements<Tools[keyof Tools]>, Provided>
 > => {
-  const toolkit: Toolkit.Any = options.toolkit ?? Toolkit.empty
-  const limits = Limits.resolve(options.budget)
-  for (const [limit, value] of Object.entries(limits)) {
-    if (!(value > 0)) throw new Error(`agent "${name}": budget.${limit} must be positive, not ${value}`)
+  const delegates = options.agents ?? {}
+  const own: Toolkit.Any = options.toolkit ?? Toolkit.empty
+  for (const tool of Object.keys(delegates)) {
+    if (tool in own.tools || tool === ReadMore.name) {
+      throw new Error(
+        `agent "${name}": it has a tool and an agent of the name "${tool}": give one of them another name`
+      )
+    }
   }
+  const toolkit = Delegate.offered(own, delegates)
+  const limits = Limits.resolve(options.budget)
+  for (const problem of Limits.problemsOf(options.budget)) throw new Error(`agent "${name}": ${problem}`)
+  const loops = Loops.resolve(name, options.loops)
+  const compaction = Compaction.resolve(name, options.compaction)
   const repeatable = new Map(Object.values(toolkit.tools).map((tool) => [tool.name, ToolRunner.repeatableOf(tool)]))
   if (ReadMore.name in toolkit.tools) {
     throw new Error(`agent "${name}": "${ReadMore.name}" is the runtime's own tool: give yours another name`)
@@ -171,6 +197,7 @@ export const make = <
     instructions: options.instructions,
     toolkit,
     model: options.model,
+    summariser: compaction?.model,
     silence: options.silence ?? "2 minutes",
     shownOf: (tool) => ToolOptions.shownOf(tools.of(tool)),
     toolkitToReadOn: ReadMore.offered(toolkit)
@@ -179,25 +206,34 @@ export const make = <
   const pools = (options.pools ?? {}) as Readonly<Record<string, string | undefined>>
   const modelPool = options.modelPool ?? "model"
   const runsOn = (options.runsOn ?? {}) as Readonly<Record<string, string | undefined>>
-  const pool = (kind: StepKind, tool: string) => (kind === "model" ? modelPool : (pools[tool] ?? kind))
+  const pool = (kind: StepKind, tool: string) =>
+    kind === "model" ? modelPool : (pools[tool] ?? (delegates[tool] === undefined ? kind : "child"))
   const tagOf = (kind: StepKind, tool: string) => (kind === "model" ? undefined : runsOn[tool])
   const fallbacks: ReadonlyArray<string> = options.fallbacks ?? []
   const policies = Policies.resolve((options.policy ?? {}) as Policies.Policies, repeatable, fallbacks)
   const chain = options.model === undefined ? fallbacks : [options.model, ...fallbacks]
   const behaviour: Behaviour<Conversation.Conversation> = {
     agent: AgentName.make(name),
+    agents: Object.values(delegates).map(({ agent }) => agent),
     version: options.version ?? "1",
     stateVersion: Conversation.stateVersion,
     limits,
+    bounds: Limits.bounds(options.budget),
     initial: Conversation.initial,
     evolve: Conversation.evolve,
-    decide: Conversation.decide((tool) => repeatable.get(tool) ?? (tool === ReadMore.name ? "readonly" : "never")),
+    decide: Conversation.decide((tool) => repeatable.get(tool) ?? (tool === ReadMore.name ? "readonly" : "never"), {
+      loops,
+      compaction,
+      shareOf: (tool) => delegates[tool]?.share
+    }),
     perform: (step, state, context) =>
       step.kind === "model"
         ? performModel(step, state, context)
-        : step.name === ReadMore.name
-          ? ReadMore.perform(step, state.refs, context)
-          : performTool(step, context),
+        : delegates[step.name] !== undefined
+          ? Delegate.perform(delegates[step.name]!, step, context)
+          : step.name === ReadMore.name
+            ? ReadMore.perform(step, state.refs, context)
+            : performTool(step, context),
     reconciles: (kind, tool) => kind === "tool" && tools.of(tool).reconcile !== undefined,
     holdsDoubt: (kind, tool) => kind === "tool" && tools.of(tool).inDoubt === "ask",
     totalMs: (kind, tool) => (kind === "tool" ? tools.boundsOf(tool).totalMs : Number.POSITIVE_INFINITY),
@@ -209,13 +245,13 @@ export const make = <
       modelPool,
       ...Object.keys(toolkit.tools).map((tool) => Decide.poolOf({ pool, runsOn: tagOf }, "tool", tool))
     ],
-    check: check(name, chain, [...policies.problems, ...tools.problems]),
+    check: check(name, chain, compaction?.model, [...policies.problems, ...tools.problems]),
     policy: policies.judge
   }
   const needs: ReadonlyArray<Need> = [
     ...(options.model === undefined ? [{ what: "a language model", key: LanguageModel.LanguageModel.key }] : []),
     ...(chain.length === 0 ? [] : [{ what: "models by name (Models.layer)", key: Models.Models.key }]),
-    ...Object.values(toolkit.tools).map((tool) => ({ what: `a handler of the tool "${tool.name}"`, key: tool.id }))
+    ...Object.values(own.tools).map((tool) => ({ what: `a handler of the tool "${tool.name}"`, key: tool.id }))
   ]
   return { name, version: behaviour.version, behaviour, needs }
 }

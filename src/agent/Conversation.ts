@@ -4,17 +4,20 @@
  * Pure: `evolve` folds what happened into the conversation, `decide` says what comes next. The plan *is* `decide`: nothing
  * is replayed, so a changed prompt, tool or model never breaks a conversation in flight.
  */
-import type { Entry, Repeatable } from "../domain/Entry.ts"
+import type { Amounts, Entry, Noted, Repeatable, StepFailed } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import { type AssistantPart, type Message, textOf, type UserPart } from "../domain/Message.ts"
-import type { Action, SessionState } from "../session/index.ts"
+import { Windows } from "../model/index.ts"
+import { type Action, type SessionState, State } from "../session/index.ts"
 import * as Pages from "./internal/pages.ts"
 import * as ReadMore from "./internal/readMore.ts"
+import * as Compaction from "./Compaction.ts"
+import * as Loops from "./Loops.ts"
 
 /** The version of {@link Conversation}'s shape. */
-export const stateVersion = 3
+export const stateVersion = 4
 
 /** A tool call of the last answer. */
 interface Call {
@@ -37,13 +40,62 @@ export interface Conversation {
   readonly failure: Failure | null
   /** What the model was shown a part of and may read on in. */
   readonly refs: ReadMore.Refs
+  readonly loops: Loops.Memory
+  /** About how many tokens it has: as the last answer's usage says, and an estimate for what came since. */
+  readonly size: number
+  /** The model that answered last, as the provider names it. */
+  readonly model: string | null
+  readonly compaction: Compacting
+  /** The turn's next answer is its last: whatever it says, the turn ends. */
+  readonly final: boolean
 }
 
-export const initial: Conversation = { messages: [], pending: {}, calls: null, failure: null, refs: {} }
+/** How the conversation is being made shorter. */
+interface Compacting {
+  /** The step that does it. */
+  readonly step: StepId | null
+  /** Before which message it cuts. */
+  readonly at: number
+  /** How often the conversation did not fit since the model answered last. */
+  readonly overflows: number
+  /** How often what was to be summarised did not fit. */
+  readonly shrunk: number
+}
+
+const notCompacting: Compacting = { step: null, at: 0, overflows: 0, shrunk: 0 }
+
+export const initial: Conversation = {
+  messages: [],
+  pending: {},
+  calls: null,
+  failure: null,
+  refs: {},
+  loops: Loops.empty,
+  size: 0,
+  model: null,
+  compaction: notCompacting,
+  final: false
+}
 
 /** What a model step puts into the journal. */
 export interface ModelOutput {
   readonly parts: ReadonlyArray<AssistantPart>
+  readonly finish: string
+  readonly model: string | null
+  readonly provider: string | null
+}
+
+/** What a model step is given, as journaled. */
+export interface ModelInput {
+  /** How many messages the conversation has. */
+  readonly messages: number
+  /** It summarises those before this one, and answers nothing. */
+  readonly compact?: number | undefined
+}
+
+/** What a model step that summarises puts into the journal. */
+export interface CompactOutput {
+  readonly summary: string
   readonly finish: string
   readonly model: string | null
   readonly provider: string | null
@@ -80,25 +132,32 @@ const callsOf = (parts: ReadonlyArray<AssistantPart>): ReadonlyArray<Call> =>
         ]
   )
 
+const append = (state: Conversation, message: Message): Conversation => ({
+  ...state,
+  messages: Pages.append(state.messages, message),
+  size: state.size + Compaction.tokensOf(message)
+})
+
+/** What the runtime tells the model. */
+const noted = (state: Conversation, note: string, text: string): Conversation =>
+  append(state, { role: "user", parts: [{ type: "text", text }], note })
+
 /** When every call has its result, the results become messages, in the order of the calls. */
-const settle = (state: Conversation): Conversation =>
-  state.calls?.every((call) => call.result !== null) !== true
-    ? state
-    : {
-        ...state,
-        calls: null,
-        messages: state.calls.reduce<Conversation["messages"]>(
-          (messages, call) =>
-            Pages.append(messages, {
-              role: "tool",
-              callId: call.callId,
-              name: call.name,
-              result: call.result!.value,
-              isError: call.result!.isError
-            }),
-          state.messages
-        )
-      }
+const settle = (state: Conversation): Conversation => {
+  const { calls } = state
+  if (calls?.every((call) => call.result !== null) !== true) return state
+  const called = calls.map(({ name, params, result }) => ({
+    name,
+    params,
+    result: result!.value,
+    isError: result!.isError
+  }))
+  return calls.reduce<Conversation>(
+    (state, { callId, name, result }) =>
+      append(state, { role: "tool", callId, name, result: result!.value, isError: result!.isError }),
+    { ...state, calls: null, loops: Loops.push(state.loops, called) }
+  )
+}
 
 const answer = (state: Conversation, match: (call: Call) => boolean, result: Call["result"]): Conversation =>
   settle({
@@ -125,6 +184,64 @@ const inDoubt =
 const isCall = (step: StepId) => (call: Call) => call.step === step
 const runs = (state: Conversation, step: StepId) => state.calls?.some(isCall(step)) === true
 
+const tooLate = { value: "The call was not run: the turn had to come to its end.", isError: true } as const
+
+/** A model step has failed: what did not fit is made shorter, or less of it at a time. */
+const failed = (state: Conversation, { decided, failure, step }: StepFailed): Conversation => {
+  const { compaction } = state
+  const isOverflow = failure.class === "ContextOverflow" && (decided === undefined || decided.plan === "compact")
+  if (step === compaction.step) {
+    return isOverflow && compaction.shrunk < mostTries
+      ? {
+          ...state,
+          compaction: {
+            ...compaction,
+            step: null,
+            shrunk: compaction.shrunk + 1,
+            overflows: Math.max(1, compaction.overflows)
+          }
+        }
+      : { ...state, failure, compaction: { ...compaction, step: null } }
+  }
+  return isOverflow
+    ? { ...state, failure, compaction: { ...compaction, overflows: compaction.overflows + 1 } }
+    : { ...state, failure }
+}
+
+/** How often a conversation is made shorter because it did not fit, and how often less of it is summarised at a time. */
+const mostTries = 3
+
+const shortened = (state: Conversation, { summary }: CompactOutput): Conversation => {
+  const before = Pages.toArray(state.messages)
+  const after = Compaction.compacted(before, state.compaction.at, summary)
+  const sum = (messages: ReadonlyArray<Message>) =>
+    messages.reduce((sum, message) => sum + Compaction.tokensOf(message), 0)
+  return {
+    ...state,
+    messages: Pages.from(after),
+    // What is no message (instructions, tools) stays as large as it was.
+    size: sum(after) + Math.max(0, state.size - sum(before)),
+    compaction: { ...state.compaction, step: null }
+  }
+}
+
+/** A note of the runtime's: some of them are for the model. */
+const told = (state: Conversation, { detail, kind }: Noted): Conversation => {
+  if (kind === "loop") {
+    const loop = detail as unknown as Loops.Verdict
+    if (loop.action !== "nudge") return state
+    return noted({ ...state, loops: Loops.told(state.loops, loop.nudges) }, kind, Loops.nudge(loop))
+  }
+  if (kind !== State.lastWords) return state
+  const { final } = detail as { readonly final?: boolean }
+  return noted({ ...state, final: final === true }, kind, final === true ? finalText : concludeText)
+}
+
+const concludeText =
+  "[Note from the runtime] The budget of this turn is nearly used up. Conclude now: answer with what you have, and say what is missing. Call further tools only if you cannot answer without them."
+const finalText =
+  "[Note from the runtime] The budget of this turn is used up but for this one answer, which is your last. Call no tools. Answer with what you have, and say what is missing."
+
 export const evolve = (state: Conversation, entry: Entry): Conversation => {
   switch (entry._tag) {
     case "CommandAccepted":
@@ -133,10 +250,14 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
         : state
     case "TurnStarted": {
       const { [entry.command]: parts, ...pending } = state.pending
-      return { ...state, pending, messages: Pages.append(state.messages, { role: "user", parts: parts ?? [] }) }
+      return append({ ...state, pending, loops: Loops.empty, final: false }, { role: "user", parts: parts ?? [] })
     }
     case "StepIntended": {
-      if (entry.kind !== "tool") return state
+      if (entry.kind !== "tool") {
+        const compact = (entry.input as unknown as ModelInput | null)?.compact
+        if (compact === undefined) return state
+        return { ...state, failure: null, compaction: { ...state.compaction, step: entry.step, at: compact } }
+      }
       const { callId } = entry.input as unknown as ToolInput
       // The first that waits: careless providers give several calls of one answer the same id, or none.
       const next = state.calls?.findIndex(
@@ -153,57 +274,152 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
         const seen = { ...state, refs: ReadMore.withResult(state.refs, result) }
         return answer(seen, isCall(entry.step), { value: result, isError })
       }
-      const { parts } = entry.output as unknown as ModelOutput
-      const calls = callsOf(parts)
+      if (entry.step === state.compaction.step) return shortened(state, entry.output as unknown as CompactOutput)
+      const { model, parts } = entry.output as unknown as ModelOutput
+      const calls = callsOf(parts).map((call) => (state.final ? { ...call, result: tooLate } : call))
+      const answered = append({ ...state, model, compaction: notCompacting }, { role: "assistant", parts })
       return settle({
-        ...state,
-        messages: Pages.append(state.messages, { role: "assistant", parts }),
+        ...answered,
+        size: entry.usage === undefined ? answered.size : entry.usage.inputTokens + entry.usage.outputTokens,
         calls: calls.length === 0 ? null : calls
       })
     }
     case "StepFailed":
       return runs(state, entry.step)
         ? answer(state, isCall(entry.step), { value: toldOf(entry.failure), isError: true })
-        : { ...state, failure: entry.failure }
+        : failed(state, entry)
     case "StepInDoubt":
       return answer(state, isCall(entry.step), { value: inDoubt, isError: true })
+    case "Noted":
+      return told(state, entry)
+    case "Resumed":
+      // Whoever lets it go on has seen why it stopped.
+      return entry.decision === "end"
+        ? state
+        : { ...state, loops: Loops.empty, failure: state.failure?.class === "Stopped" ? null : state.failure }
     case "TurnEnded":
       return {
         ...answer(state, () => true, { value: "The call was not run: the turn ended before it.", isError: true }),
-        failure: null
+        failure: null,
+        final: false,
+        compaction: notCompacting
       }
     default:
       return state
   }
 }
 
+/** What an agent's definition says of its loop. */
+export interface Options {
+  readonly loops: Loops.Settings | null
+  readonly compaction: Compaction.Settings | null
+  /** Of a tool that is another agent: the most that one call of it may use. */
+  readonly shareOf: (tool: string) => Amounts | undefined
+}
+
+const plain: Options = { loops: Loops.defaults, compaction: null, shareOf: () => undefined }
+
+const toolSteps = (
+  calls: ReadonlyArray<Call>,
+  repeatable: (tool: string) => Repeatable,
+  shareOf: Options["shareOf"]
+): ReadonlyArray<Action> =>
+  calls
+    .filter((call) => call.step === null && call.result === null)
+    .map((call) => {
+      const share = shareOf(call.name)
+      return {
+        _tag: "Step",
+        kind: "tool",
+        name: call.name,
+        input: { callId: call.callId, params: call.params },
+        repeatable: share === undefined ? repeatable(call.name) : "idempotent",
+        ...(share === undefined ? {} : { share })
+      }
+    })
+
+/** Whether the last round was of tools only that may be called again and again. */
+const isIgnored = ({ messages }: Conversation, ignore: ReadonlySet<string>): boolean => {
+  for (let i = Pages.length(messages) - 1; ignore.size > 0 && i >= 0; i--) {
+    const message = Pages.at(messages, i)!
+    if (message.role !== "tool") return i < Pages.length(messages) - 1
+    if (!ignore.has(message.name)) return false
+  }
+  return false
+}
+
+/** What is to be done about a loop, if there is one. */
+const loopAction = (state: Conversation, settings: Loops.Settings | null): Action | null => {
+  const verdict = settings === null ? null : Loops.judge(state.loops, settings)
+  if (verdict === null || isIgnored(state, settings!.ignore)) return null
+  const { loop, rounds } = verdict
+  const detail = { ...verdict }
+  return verdict.action === "nudge"
+    ? { _tag: "Note", kind: "loop", detail }
+    : { _tag: "Halt", kind: "loop", detail, outcome: { _tag: "Looped", loop, rounds }, ask: verdict.action === "ask" }
+}
+
+const tooLong: Failure = {
+  class: "ContextOverflow",
+  message:
+    "the conversation does not fit the model, and could not be made short enough: what must be kept of it is too long",
+  code: "not_compactable"
+}
+
+/** Makes the conversation shorter, where that is due; or says that it cannot be. */
+const compactAction = (state: Conversation, settings: Compaction.Settings | null): Action | null => {
+  if (settings === null) return null
+  const { overflows, shrunk } = state.compaction
+  const window = settings.window ?? Windows.of(state.model)
+  const isDue = window !== null && state.size >= settings.at * window
+  if (overflows === 0 && !isDue) return null
+  const messages = Pages.toArray(state.messages)
+  // What did not fit although the window says so: the window is smaller than that.
+  const keep =
+    settings.keep * Math.min(window ?? state.size, state.size) * (overflows > 1 ? 0.25 ** (overflows - 1) : 1)
+  const at = overflows > mostTries ? null : Compaction.cut(messages, keep, overflows > 0 ? 1 : 0.1 * window!)
+  const less = at === null || shrunk === 0 ? at : Compaction.cut(messages, keep, 1, Math.floor(at / 2 ** shrunk))
+  if (less !== null) {
+    return {
+      _tag: "Step",
+      kind: "model",
+      name: "compact",
+      input: { messages: Pages.length(state.messages), compact: less },
+      repeatable: "readonly"
+    }
+  }
+  return overflows === 0 ? null : { _tag: "FailTurn", failure: tooLong }
+}
+
 /** What the agent does now; nothing while its steps are open. */
 export const decide =
-  (repeatable: (tool: string) => Repeatable) =>
+  (repeatable: (tool: string) => Repeatable, { compaction, loops, shareOf }: Options = plain) =>
   (state: Conversation, session: SessionState<Conversation>): ReadonlyArray<Action> => {
-    if (state.failure !== null) return [{ _tag: "FailTurn", failure: state.failure }]
-    if (state.calls !== null) {
-      return state.calls
-        .filter((call) => call.step === null && call.result === null)
-        .map((call) => ({
-          _tag: "Step",
-          kind: "tool",
-          name: call.name,
-          input: { callId: call.callId, params: call.params },
-          repeatable: repeatable(call.name)
-        }))
+    if (state.failure !== null && (compaction === null || state.compaction.overflows === 0)) {
+      return [{ _tag: "FailTurn", failure: state.failure }]
     }
+    if (state.calls !== null) return toolSteps(state.calls, repeatable, shareOf)
     for (const id in session.open) if (session.open[id]!.kind === "model") return []
     const last = Pages.last(state.messages)
-    return last?.role === "assistant"
-      ? [{ _tag: "EndTurn", output: textOf(last.parts) }]
-      : [
-          {
-            _tag: "Step",
-            kind: "model",
-            name: session.agent,
-            input: { messages: Pages.length(state.messages) },
-            repeatable: "readonly"
-          }
-        ]
+    if (last?.role === "assistant" && state.failure === null) return [{ _tag: "EndTurn", output: textOf(last.parts) }]
+    if (state.final && last?.role === "tool") return [{ _tag: "EndTurn", output: lastText(state) }]
+    const first = loopAction(state, loops) ?? compactAction(state, compaction)
+    return [
+      first ?? {
+        _tag: "Step",
+        kind: "model",
+        name: session.agent,
+        input: { messages: Pages.length(state.messages) },
+        repeatable: "readonly"
+      }
+    ]
   }
+
+/** What the model said last. */
+const lastText = ({ messages }: Conversation): string => {
+  for (let i = Pages.length(messages) - 1; i >= 0; i--) {
+    const message = Pages.at(messages, i)!
+    if (message.role === "assistant") return textOf(message.parts)
+  }
+  return ""
+}

@@ -6,7 +6,9 @@
  * for the day when that is not enough.
  */
 import { Schema } from "effect"
-import { Failure } from "./Failure.ts"
+import { Drawn, Failure } from "./Failure.ts"
+
+export { Drawn }
 import { AgentName, CommandId, Epoch, Seq, SessionId, StepId, TimerId } from "./Id.ts"
 import { Json, Text } from "./Json.ts"
 import { UserPart } from "./Message.ts"
@@ -239,10 +241,6 @@ export const AttemptFailed = Schema.TaggedStruct("AttemptFailed", {
   reconciled
 })
 export type AttemptFailed = typeof AttemptFailed.Type
-
-/** How often something was done, beside a {@link Usage}: by a child and all of its own. */
-export const Drawn = Schema.Struct({ steps: Schema.Int, modelCalls: Schema.Int, toolCalls: Schema.Int })
-export type Drawn = typeof Drawn.Type
 
 export const StepSucceeded = Schema.TaggedStruct("StepSucceeded", {
   step: StepId,

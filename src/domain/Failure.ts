@@ -67,13 +67,19 @@ export const Failure = Schema.Struct({
 })
 export type Failure = typeof Failure.Type
 
+/** How often something was done, beside a `Usage`: by a child and all of its own. */
+export const Drawn = Schema.Struct({ steps: Schema.Int, modelCalls: Schema.Int, toolCalls: Schema.Int })
+export type Drawn = typeof Drawn.Type
+
 /** A {@link Failure} in an Effect's error channel. */
 export class StepFailure extends Schema.TaggedError<StepFailure>()("StepFailure", {
   failure: Failure,
   /** What had been produced before it failed: for a model, the message parts that came. */
   partial: Schema.optional(Schema.Unknown),
   /** What the attempt used before it failed, where that is known: it counts against the budget (I8). */
-  usage: Schema.optional(Usage)
+  usage: Schema.optional(Usage),
+  /** What a child has done, the same. */
+  drawn: Schema.optional(Drawn)
 }) {
   override get message() {
     return `${this.failure.class}: ${this.failure.message}`

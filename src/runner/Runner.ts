@@ -17,7 +17,7 @@ import type { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
 import { Journal } from "../journal/index.ts"
 import { Processes } from "../process/index.ts"
 import {
-  type AgentUnfit,
+  AgentUnfit,
   Alarms,
   type Behaviour,
   Errands,
@@ -47,6 +47,16 @@ export type Provided = Client.Client | Store | Journal | Blobs
 /** What the runner brings for tools and models by itself. */
 type OwnServices = Agent.Provided
 
+/** Fails where an agent calls one that is not here: its sessions could be anybody's. */
+const knowsAll = ({ agent, agents = [] }: Behaviour, behaviours: ReadonlyArray<Behaviour>) => {
+  const missing = agents.filter((name) => !behaviours.some((one) => one.agent === name))
+  const [first, ...rest] = missing.map((name) => ({
+    what: `it calls the agent "${name}", and that is not here`,
+    remedy: "name both among the runner's `agents`"
+  }))
+  return first === undefined ? Effect.void : Effect.fail(new AgentUnfit({ agent, problems: [first, ...rest] }))
+}
+
 /**
  * The behaviours of the agents, each with the services of the context in which the runner was built. Fails where one cannot
  * work here (its own check says so), or asks for a pool that the runner does not have.
@@ -57,6 +67,7 @@ export const layerRegistry = <R>(behaviours: ReadonlyArray<Behaviour<any, R>>) =
       const pools = yield* Pools.Pools
       yield* Effect.forEach(behaviours, ({ agent, pools: wanted = [] }) => pools.require(agent, wanted))
       yield* Effect.forEach(behaviours, ({ check = Effect.void }) => check)
+      yield* Effect.forEach(behaviours, (behaviour) => knowsAll(behaviour, behaviours))
       const context = (yield* Effect.context<R>()) as Context.Context<never>
       return Registry.layer(behaviours.map((behaviour) => ({ behaviour, context })))
     })

@@ -81,7 +81,7 @@ const none: ReadonlyArray<never> = []
  * @param onFailure called once when an error ends the actor
  */
 export const make = (
-  { alarms, clock, errands, journal, runtimeOf, settings, shards, traced }: Ground,
+  { alarms, clock, errands, journal, remotes, runtimeOf, settings, shards, traced }: Ground,
   key: SessionKey,
   shard: Shard,
   epoch: Epoch,
@@ -137,6 +137,7 @@ export const make = (
       behaviour,
       live,
       slots,
+      remotes,
       clock,
       fork: runFork,
       state: () => state,

@@ -5,7 +5,7 @@
  * so its code, prompts and tools may change under a session in flight.
  */
 import type { Effect } from "effect"
-import type { Amounts, Decision, Entry, Reconciled, Repeatable, StepKind, TurnOutcome } from "../domain/Entry.ts"
+import type { Amounts, Decision, Drawn, Entry, Reconciled, Repeatable, StepKind, TurnOutcome } from "../domain/Entry.ts"
 import type { Failure, StepFailure } from "../domain/Failure.ts"
 import type { AgentName } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
@@ -47,6 +47,8 @@ export type Action =
 export interface StepOutput {
   readonly output: Json
   readonly usage?: Usage | undefined
+  /** What a child has done. */
+  readonly drawn?: Drawn | undefined
   /** Claims that the step has made itself: they may stand in `output` as they are. */
   readonly claims?: ReadonlySet<string> | undefined
   /**
@@ -108,6 +110,8 @@ export interface Behaviour<State = any, R = any> {
   readonly stateVersion: number
   readonly limits: Limits
   readonly bounds?: Bounds | undefined
+  /** The agents whose sessions it may begin: a runner that lacks one of them does not start. */
+  readonly agents?: ReadonlyArray<string> | undefined
   readonly initial: State
   /** Pure. Sees each entry once, in order, after the session's own state has seen it. */
   readonly evolve: (state: State, entry: Entry) => State

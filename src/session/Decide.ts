@@ -307,6 +307,8 @@ export const recover = (
   knows: Knows = {}
 ): ReadonlyArray<Entry> =>
   Object.values(state.open).flatMap((step): ReadonlyArray<Entry> => {
+    // The child is asked for again, by whoever takes it over: to be stopped, where it is.
+    if (step.reserved !== undefined) return [again(step, now)]
     // Whoever decides has not: it runs nowhere.
     if (step.held === true) return []
     // The clock of whoever wrote last may have been ahead of ours: what was due by that one may have begun.
@@ -329,6 +331,16 @@ const renumbered = (step: OpenStep, now: number): ReadonlyArray<Entry> =>
           nextInput: step.nextInput
         }
       ]
+
+const again = (step: OpenStep, now: number): Entry => ({
+  _tag: "AttemptFailed",
+  step: step.step,
+  attempt: step.attempt,
+  startedAt: step.dueAt,
+  failure: lost,
+  retryAt: now,
+  nextInput: "original"
+})
 
 const lost: Failure = { class: "RunnerLost", message: "the runner died while this attempt was running" }
 

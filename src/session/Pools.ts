@@ -22,10 +22,12 @@ export type Sizes = Readonly<Record<string, number | Size>>
  * is the usual one: more would fail, not run. One session has a sixteenth of it, so that one answer with hundreds of
  * calls leaves room for the others at once. What needs a machine's cores or memory belongs in a pool of its own.
  */
-export const defaults: Readonly<Record<StepKind, Size>> = {
+export const defaults: Readonly<Record<StepKind | "child", Size>> = {
   model: { slots: 1_024, perSession: 64 },
   tool: { slots: 1_024, perSession: 64 },
-  custom: { slots: 1_024, perSession: 64 }
+  custom: { slots: 1_024, perSession: 64 },
+  // Who waits for another session must not keep a slot from it.
+  child: { slots: 1_000_000 }
 }
 
 /** A step asks for a pool that this runner does not have. */

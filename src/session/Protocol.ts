@@ -23,7 +23,9 @@ export const PullRequest = Schema.Struct({
   seq: Schema.Int,
   seen: Schema.Record({ key: Schema.String, value: Cursor.Seen }),
   /** How long to wait for something new, in milliseconds. */
-  waitMs: Schema.Int
+  waitMs: Schema.Int,
+  /** Only entries are news: whoever waits for an end reads no text. */
+  quiet: Schema.optional(Schema.Boolean)
 })
 export type PullRequest = typeof PullRequest.Type
 

@@ -1,8 +1,11 @@
 /** What a running attempt knows of itself, and how it reports. */
 import type { Effect } from "effect"
+import type { StepFailure } from "../domain/Failure.ts"
 import type { SessionKey, StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import type { Channel } from "../feed/index.ts"
+import type { Permit } from "./internal/lanePermits.ts"
+import type { Ended, Task } from "./internal/child.ts"
 
 export interface StepContext {
   readonly key: SessionKey
@@ -13,10 +16,14 @@ export interface StepContext {
   readonly attempt: number
   /** The same for every attempt of the step, and for no other step of any session. */
   readonly idempotencyKey: string
+  /** Of a model step behind limits: the model that is to be asked, and who is to hear what its provider says of them. */
+  readonly call?: Pick<Permit, "model" | "heard"> | undefined
   /** Live text for readers of the feed. Not journaled. */
   readonly emit: (channel: Channel, text: string) => Effect.Effect<void>
   /** What an earlier attempt saved, or what it had produced when it was cut; `undefined` if nothing. */
   readonly saved: Json | undefined
   /** Commits a point from which a next attempt can go on. */
   readonly save: (partial: Json) => Effect.Effect<void>
+  /** Of a step that has a share of the budget: gives a task to another session, and waits until that is over. */
+  readonly child?: ((task: Task) => Effect.Effect<Ended, StepFailure>) | undefined
 }

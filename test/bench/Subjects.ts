@@ -100,6 +100,8 @@ const toolkit = Toolkit.make(Look)
 
 const looker = Agent.make("bench-agent", {
   toolkit,
+  // It makes the same call again and again, for as long as it is measured.
+  loops: false,
   budget: { steps: 1e9, modelCalls: 1e9, toolCalls: 1e9, tokens: 1e15, usd: 1e9, wall: "1 day" }
 })
 

@@ -6,11 +6,13 @@ import { BlobMissing, type StoreUnavailable } from "../../domain/Errors.ts"
 import { StepFailure } from "../../domain/Failure.ts"
 import type { Namespace } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
-import { type AssistantPart, join, type Message } from "../../domain/Message.ts"
+import { type AssistantPart, join, type Message, textOf } from "../../domain/Message.ts"
+import type { Usage } from "../../domain/Usage.ts"
 import { Model, Models } from "../../model/index.ts"
 import type { OpenStep, StepContext, StepOutput } from "../../session/index.ts"
 import { Metrics, Spans } from "../../telemetry/index.ts"
-import type { Conversation, ModelOutput } from "../Conversation.ts"
+import * as Compaction from "../Compaction.ts"
+import type { CompactOutput, Conversation, ModelInput, ModelOutput } from "../Conversation.ts"
 import * as Pages from "./pages.ts"
 
 /**
@@ -86,6 +88,8 @@ export interface Options {
   readonly toolkit: Toolkit.Any
   /** The model that is asked first, by name; the runner's own where there is none. */
   readonly model: string | undefined
+  /** The model that summarises, by name. */
+  readonly summariser: string | undefined
   readonly silence: Duration.DurationInput
   /** How much of a result that is not shown whole is shown, by tool. */
   readonly shownOf: (tool: string) => Claim.Preview
@@ -124,7 +128,9 @@ export const perform =
   ): Effect.Effect<StepOutput, StepFailure, LanguageModel.LanguageModel | Blobs> =>
     Effect.gen(function* () {
       const { namespace } = context.key
-      const messages = yield* resolve(namespace, state.messages, options.shownOf)
+      const compact = (step.input as unknown as ModelInput | null)?.compact
+      const conversation = yield* resolve(namespace, state.messages, options.shownOf)
+      const messages = compact === undefined ? conversation : [...conversation.slice(0, compact), Compaction.task]
       const partial =
         step.nextInput === "continue" && step.partial !== undefined
           ? ((yield* Claim.resolve(namespace, step.partial)) as { readonly parts?: ReadonlyArray<AssistantPart> })
@@ -135,16 +141,19 @@ export const perform =
         instructions: options.instructions,
         messages,
         toolkit: isEmpty(state.refs) ? options.toolkit : options.toolkitToReadOn,
+        ...(compact === undefined && !state.final ? {} : { toolChoice: "none" as const }),
         prefix,
         silence: options.silence,
-        onDelta: (delta) => (delta.channel === "params" ? Effect.void : context.emit(delta.channel, delta.text))
+        onDelta: (delta) =>
+          delta.channel === "params" || compact !== undefined ? Effect.void : context.emit(delta.channel, delta.text)
       }).pipe(
         Effect.tap((answer) => see(answer, messages)),
         Effect.catchAll((error) =>
           Effect.flatMap(Models.Continues, (continues) => Effect.fail(withPrefix(continues ? prefix : null, error)))
         )
       )
-      const answer = yield* withModel(options.model, step)(Spans.modelCall(of(step, context))(asked))
+      const first = compact === undefined ? options.model : (options.summariser ?? options.model)
+      const answer = yield* withModel(first, step)(Spans.modelCall(of(step, context))(asked))
       const { usage } = answer
       yield* Metrics.modelCalled({
         provider: answer.provider ?? "_OTHER",
@@ -152,14 +161,27 @@ export const perform =
         usage,
         durationMs: (yield* Clock.currentTimeMillis) - started
       })
-      const output: ModelOutput = {
-        parts: join(prefix, answer.parts),
-        finish: answer.finish,
-        model: answer.model,
-        provider: answer.provider
+      const { finish, model, provider } = answer
+      const parts = join(prefix, answer.parts)
+      if (compact !== undefined) {
+        const summary = textOf(parts).trim()
+        if (summary === "") return yield* withoutSummary(usage)
+        const output: CompactOutput = { summary, finish, model, provider }
+        return { output: output as unknown as Json, usage }
       }
+      const output: ModelOutput = { parts, finish, model, provider }
       return { output: output as unknown as Json, usage }
     }).pipe(Effect.mapError(toStepFailure))
+
+const withoutSummary = (usage: Usage) =>
+  new StepFailure({
+    failure: {
+      class: "Interrupted",
+      message: "the model was asked for a summary, and gave none",
+      code: "empty_answer"
+    },
+    usage
+  })
 
 const isEmpty = (record: object): boolean => {
   for (const _ in record) return false

@@ -4,7 +4,7 @@ import { Cause, Effect, Exit, Random } from "effect"
 import { type Blobs, Claim } from "../../blob/index.ts"
 import type { Entry, StepKind } from "../../domain/Entry.ts"
 import type { StoreUnavailable } from "../../domain/Errors.ts"
-import { type Failure, StepFailure } from "../../domain/Failure.ts"
+import { type Drawn, type Failure, StepFailure } from "../../domain/Failure.ts"
 import type { SessionKey, StepId } from "../../domain/Id.ts"
 import { fromUnknown, type Json } from "../../domain/Json.ts"
 import type { Usage } from "../../domain/Usage.ts"
@@ -25,6 +25,7 @@ export type AttemptExit =
       readonly failure: Failure
       readonly partial: Json | undefined
       readonly usage: Usage | undefined
+      readonly drawn?: Drawn | undefined
       /** Drawn once, for the jitter of a retry. */
       readonly random: number
     }
@@ -33,7 +34,7 @@ export type AttemptExit =
 
 const failureOf = (
   cause: Cause.Cause<StepFailure>
-): { failure: Failure; partial?: unknown; usage?: Usage | undefined } => {
+): { failure: Failure; partial?: unknown; usage?: Usage | undefined; drawn?: Drawn | undefined } => {
   const squashed = Cause.squash(cause)
   if (squashed instanceof StepFailure) return squashed
   if (Cause.isInterruptedOnly(cause)) {
@@ -60,11 +61,11 @@ export const settle = (
       })
     })
   }
-  const { failure, partial, usage } = failureOf(exit.cause)
+  const { drawn, failure, partial, usage } = failureOf(exit.cause)
   return Effect.zipWith(
     partial === undefined ? Effect.succeed(undefined) : Claim.check(key.namespace, fromUnknown(partial), { textsOnly }),
     Random.next,
-    (partial, random): AttemptExit => ({ _tag: "Failed", failure, partial, usage, random })
+    (partial, random): AttemptExit => ({ _tag: "Failed", failure, partial, usage, drawn, random })
   ).pipe(Effect.catchAll((error) => Effect.succeed(unstorable(error))))
 }
 
@@ -89,6 +90,7 @@ export const entryOf = (
       startedAt,
       output: exit.output.output,
       ...(exit.output.usage === undefined ? {} : { usage: exit.output.usage }),
+      ...(exit.output.drawn === undefined ? {} : { drawn: exit.output.drawn }),
       ...(reconciled === undefined ? {} : { reconciled })
     }
   }

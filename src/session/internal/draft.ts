@@ -58,7 +58,8 @@ export class Draft {
     for (const id in this.state.open) {
       const open = this.state.open[id]!
       const { attempt, step } = open
-      if (isRunning(step)) continue
+      // A child is told to stop, and says what it has used.
+      if (isRunning(step) || open.reserved !== undefined) continue
       if (isUncertain(open)) {
         this.push(inDoubt(open))
         continue

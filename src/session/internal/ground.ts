@@ -1,4 +1,5 @@
 /** What all sessions of a runner stand on: made once, because a session at rest should weigh little. */
+import type { Sharding } from "@effect/cluster"
 import { type Clock, Context, Effect, Runtime } from "effect"
 import type { Blobs } from "../../blob/index.ts"
 import { Journal } from "../../journal/index.ts"
@@ -9,6 +10,7 @@ import { Errands } from "../Errands.ts"
 import type { Registered, Registry } from "../Registry.ts"
 import { SessionSettings, type Settings } from "../Settings.ts"
 import { Shards } from "../Shards.ts"
+import { type Remotes, remotes } from "./child.ts"
 
 /** The services that a session needs besides those of its behaviour. */
 export type Services = Journal | Blobs | Store | Registry | Alarms | Shards | Errands | SessionSettings
@@ -19,6 +21,8 @@ export interface Ground {
   readonly alarms: Alarms["Type"]
   readonly shards: Shards["Type"]
   readonly errands: Errands["Type"]
+  /** Other sessions, for those that have children. */
+  readonly remotes: Remotes
   readonly settings: Settings
   readonly clock: Clock.Clock
   /** Whether anybody traces. */
@@ -30,7 +34,7 @@ export interface Ground {
   readonly runtimeOf: (registered: Registered) => Runtime.Runtime<Services>
 }
 
-export const make: Effect.Effect<Ground, never, Services> = Effect.gen(function* () {
+export const make: Effect.Effect<Ground, never, Services | Sharding.Sharding> = Effect.gen(function* () {
   // Building a runner is uninterruptible; what its sessions do is not. And none of it belongs to whoever asked first.
   const runtime = yield* Effect.interruptible(Effect.runtime<Services>())
   const runtimes = new WeakMap<Registered, Runtime.Runtime<Services>>()
@@ -40,6 +44,7 @@ export const make: Effect.Effect<Ground, never, Services> = Effect.gen(function*
     alarms: yield* Alarms,
     shards: yield* Shards,
     errands: yield* Errands,
+    remotes: yield* remotes,
     settings: yield* SessionSettings,
     clock: yield* Effect.clock,
     traced: yield* Spans.enabled,

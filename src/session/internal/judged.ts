@@ -1,7 +1,7 @@
 /** What follows a failed attempt, as an entry: the policy is asked, and what it says is written down. Pure. */
 import { createHash } from "node:crypto"
 import type { AttemptFailed, Decided, NextInput, StepFailed } from "../../domain/Entry.ts"
-import type { Failure } from "../../domain/Failure.ts"
+import type { Drawn, Failure } from "../../domain/Failure.ts"
 import type { Json } from "../../domain/Json.ts"
 import type { Usage } from "../../domain/Usage.ts"
 import type { Policy } from "../../resilience/index.ts"
@@ -13,6 +13,7 @@ export interface Failed {
   /** What it produced, claims for what is large. */
   readonly partial: Json | undefined
   readonly usage: Usage | undefined
+  readonly drawn?: Drawn | undefined
   /** In [0, 1). */
   readonly random: number
   readonly startedAt: number
@@ -86,7 +87,7 @@ export const judged = (
   stopping: boolean,
   now: number
 ): AttemptFailed | StepFailed => {
-  const { failure, partial, startedAt, usage } = failed
+  const { drawn, failure, partial, startedAt, usage } = failed
   const at = {
     step: step.step,
     attempt: step.attempt,
@@ -94,10 +95,11 @@ export const judged = (
     failure,
     ...(usage === undefined ? {} : { usage })
   } as const
-  if (stopping || failure.class === "Stopped") return { _tag: "StepFailed", ...at }
+  const ended = drawn === undefined ? at : { ...at, drawn }
+  if (stopping || failure.class === "Stopped") return { _tag: "StepFailed", ...ended }
   const decision = ask(judge, step, failed)
   const decided = decidedOf(decision, step, failed)
-  if (decision._tag === "Fail" || decision._tag === "Compact") return { _tag: "StepFailed", ...at, decided }
+  if (decision._tag === "Fail" || decision._tag === "Compact") return { _tag: "StepFailed", ...ended, decided }
   const delayMs = decision._tag === "Ask" ? 0 : Math.max(0, Math.round(decision.delayMs))
   return {
     _tag: "AttemptFailed",

@@ -29,12 +29,18 @@ export const readers = ({ live, now, shards, waiters }: Source) => {
     Effect.suspend(() => {
       const { ended, failure, seq } = now()
       if (failure !== null) return Effect.fail(failure)
-      return Effect.succeed({ seq, ended, live: live.beyond(request.seen) })
+      return Effect.succeed({ seq, ended, live: request.quiet === true ? [] : live.beyond(request.seen) })
     })
 
   const hasNews = (request: PullRequest): boolean => {
     const { closed, ended, failure, seq } = now()
-    return failure !== null || ended || closed || seq > request.seq || live.beyond(request.seen).length > 0
+    return (
+      failure !== null ||
+      ended ||
+      closed ||
+      seq > request.seq ||
+      (request.quiet !== true && live.beyond(request.seen).length > 0)
+    )
   }
 
   /** In the instant in which there is nothing new, it begins to listen. */

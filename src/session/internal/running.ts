@@ -1,14 +1,17 @@
 /** The attempts that run now: one fiber each, begun after its intent is on disk. */
-import { type Clock, Duration, Effect, Fiber } from "effect"
+import { type Clock, Deferred, Duration, Effect, Fiber, FiberId } from "effect"
 import { type Blobs, Claim } from "../../blob/index.ts"
 import type { SessionKey, StepId } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
+import { totalTokens } from "../../domain/Usage.ts"
 import { Feed, type Live } from "../../feed/index.ts"
 import type { Behaviour, StepOutput } from "../Behaviour.ts"
 import { poolOf } from "../Decide.ts"
 import type { OpenStep, SessionState } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
 import { type AttemptExit, idempotencyKey, settle } from "./attempt.ts"
+import * as Child from "./child.ts"
+import type { Ending } from "./lanePermits.ts"
 import type { Slots } from "./slots.ts"
 
 export interface Host {
@@ -16,6 +19,7 @@ export interface Host {
   readonly behaviour: Behaviour
   readonly live: Live
   readonly slots: Slots
+  readonly remotes: Child.Remotes
   readonly clock: Clock.Clock
   readonly fork: (effect: Effect.Effect<void, never, Blobs>) => Fiber.RuntimeFiber<void>
   readonly state: () => SessionState
@@ -28,11 +32,37 @@ export interface Host {
   readonly changed: () => void
 }
 
+/** What is said of it to whoever let it begin. */
+const endingOf = (exit: AttemptExit): Ending => {
+  switch (exit._tag) {
+    case "Succeeded":
+      return exit.output.usage === undefined ? {} : { tokens: totalTokens(exit.output.usage) }
+    case "Failed": {
+      const { failure, usage } = exit
+      return {
+        failure: failure.class,
+        retryAfterMs: failure.retryAfterMs,
+        tokens: usage === undefined ? undefined : totalTokens(usage)
+      }
+    }
+    default:
+      return { failure: "Stopped" }
+  }
+}
+
 /** Stands for an outcome that was settled elsewhere. */
 const nothing: StepOutput = { output: null }
 
+interface Attempt {
+  /** A runner that leaves waits for it. */
+  readonly tool: boolean
+  readonly fiber: Fiber.RuntimeFiber<void>
+  /** Of a child: tells it to stop. What is told and not interrupted can say what it has used. */
+  readonly stop: Deferred.Deferred<void> | null
+}
+
 export class Running {
-  private readonly attempts = new Map<StepId, { readonly tool: boolean; readonly fiber: Fiber.RuntimeFiber<void> }>()
+  private readonly attempts = new Map<StepId, Attempt>()
   private closed = false
 
   constructor(private readonly host: Host) {}
@@ -52,9 +82,17 @@ export class Running {
     for (const id in state.open) {
       const step = state.open[id]!
       const one = this.attempts.get(step.step)
-      if (stopping) one?.fiber.unsafeInterruptAsFork(one.fiber.id())
+      if (stopping && step.reserved !== undefined) this.stopChild(step, mayBegin)
+      else if (stopping) one?.fiber.unsafeInterruptAsFork(one.fiber.id())
       else if (one === undefined && mayBegin && step.held !== true) this.begin(step)
     }
+  }
+
+  /** Also one that nobody looks after now: it may be at work. */
+  private stopChild(step: OpenStep, mayBegin: boolean): void {
+    if (!this.attempts.has(step.step) && mayBegin) this.begin(step)
+    const stop = this.attempts.get(step.step)?.stop
+    if (stop != null) Deferred.unsafeDone(stop, Effect.void)
   }
 
   /** Whether tools are at work: one that waits for its time or its slot has not begun. */
@@ -70,19 +108,22 @@ export class Running {
   })
 
   private begin(step: OpenStep): void {
-    this.attempts.set(step.step, { tool: step.kind === "tool", fiber: this.host.fork(this.attempt(step)) })
+    const stop = step.reserved === undefined ? null : Deferred.unsafeMake<void>(FiberId.none)
+    const tool = step.kind === "tool" && stop === null
+    this.attempts.set(step.step, { tool, fiber: this.host.fork(this.attempt(step, stop)), stop })
   }
 
   // Few effects: this runs at each step of each session.
-  private attempt(step: OpenStep): Effect.Effect<void, never, Blobs> {
+  private attempt(step: OpenStep, stop: Attempt["stop"]): Effect.Effect<void, never, Blobs> {
     const { behaviour, clock, ended, key, slots, state, within } = this.host
     let startedAt = step.dueAt
     let elsewhere: AttemptExit | null = null
     const perform = Effect.suspend(() => {
       startedAt = Math.max(clock.unsafeCurrentTimeMillis(), step.dueAt)
       const away = slots.of(step.step)?.elsewhere
-      if (away == null) return within(behaviour.perform(step, state().behaviour, this.contextOf(step)))
-      return Effect.map(within(away(step, this.contextOf(step))), (exit) => {
+      slots.of(step.step)?.call?.begun()
+      if (away == null) return within(behaviour.perform(step, state().behaviour, this.contextOf(step, stop)))
+      return Effect.map(within(away(step, this.contextOf(step, null))), (exit) => {
         elsewhere = exit
         return nothing
       })
@@ -101,6 +142,7 @@ export class Running {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.exit(restore(waited)), (exit) =>
         Effect.map(elsewhere === null ? settle(key, step.kind, exit) : Effect.succeed(elsewhere), (settled) => {
+          slots.of(step.step)?.call?.over(endingOf(settled))
           slots.release(step.step)
           if (!this.closed) ended(step, startedAt, settled)
         })
@@ -122,9 +164,10 @@ export class Running {
     )
   }
 
-  private contextOf(step: OpenStep): StepContext {
-    const { behaviour, changed, key, live, save } = this.host
+  private contextOf(step: OpenStep, stop: Attempt["stop"]): StepContext {
+    const { behaviour, changed, key, live, save, slots } = this.host
     return {
+      call: slots.of(step.step)?.call,
       key,
       agent: behaviour.agent,
       turn: step.turn,
@@ -140,7 +183,13 @@ export class Running {
           changed()
         }),
       saved: step.partial,
-      save: (partial) => save(step, partial)
+      save: (partial) => save(step, partial),
+      ...(stop === null
+        ? {}
+        : {
+            child: (task) =>
+              Child.run(this.host.remotes, { key, step: step.step, budget: step.reserved ?? {} }, task, stop)
+          })
     }
   }
 }
