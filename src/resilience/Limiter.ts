@@ -199,6 +199,24 @@ export class Limiter {
     return at
   }
 
+  /** How many calls more than those that are granted could begin now; tokens are not looked at. */
+  room(now: number): number {
+    if (now < this.refusedUntil) return 0
+    const { concurrent = Number.POSITIVE_INFINITY } = this.rates
+    const { requestLimit = Number.POSITIVE_INFINITY } = this
+    return Math.max(
+      0,
+      Math.floor(
+        Math.min(
+          concurrent - this.grants.size,
+          this.atOnce - this.unanswered,
+          requestLimit - this.requests.used(now),
+          this.requestsLeft?.spare(now, this.requestsSoFar) ?? Number.POSITIVE_INFINITY
+        )
+      )
+    )
+  }
+
   /** A call may begin. Returns its number. */
   grant(now: number, tokens: number): number {
     const number = ++this.numbers
@@ -269,7 +287,7 @@ export class Limiter {
     const grant = this.grants.get(number)
     // What is refused counts for nothing.
     this.unused(number)
-    if (grant !== undefined && this.requestsHeard === undefined) this.learn(grant, at, isFirst)
+    if (grant !== undefined && this.requestsHeard === undefined) this.guessFrom(grant, at, isFirst)
     if (!isFirst) return
     this.atOnce = againAtOnce
     this.takenSince = this.refusedUntil
@@ -277,7 +295,7 @@ export class Limiter {
   }
 
   /** How many are taken, from one that was not. */
-  private learn(grant: Grant, now: number, isFirst: boolean): void {
+  private guessFrom(grant: Grant, now: number, isFirst: boolean): void {
     const { guess } = this
     const { perMs: most, requests } = this.rates
     // What was taken is known: somewhat less from now on.
@@ -336,6 +354,18 @@ export class Limiter {
       ...this.requests.pieces(now, most).map(({ leftMs, weight }) => ({ leftMs, requests: weight, tokens: 0 })),
       ...this.tokens.pieces(now, most).map(({ leftMs, weight }) => ({ leftMs, requests: 0, tokens: weight }))
     ]
+  }
+
+  /** The limits that answers have told of. */
+  get learned(): { readonly requests?: number; readonly tokens?: number } {
+    const { requestsHeard: requests, tokensHeard: tokens } = this
+    return { ...(requests === undefined ? {} : { requests }), ...(tokens === undefined ? {} : { tokens }) }
+  }
+
+  /** What another has {@link learned}. */
+  learn({ requests, tokens }: { readonly requests?: number | undefined; readonly tokens?: number | undefined }): void {
+    this.requestsHeard ??= requests
+    this.tokensHeard ??= tokens
   }
 
   /** Goes on being refused as long as another was. */

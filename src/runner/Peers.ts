@@ -24,6 +24,7 @@ export const layer: Layer.Layer<Peers | RunnerStorage.RunnerStorage, never, Runn
       const peers: Peers["Type"] = {
         self: () => self,
         isThere: (address) => there.has(address),
+        count: () => Math.max(1, there.size),
         serves: (tag) => {
           const group = Errands.groupOf(tag)
           for (const { groups, isHealthy } of there.values()) if (isHealthy && groups.has(group)) return true

@@ -7,20 +7,23 @@
  *          └──────────────► Journal, Blobs ────────┴─► Store (Postgres | SQLite)
  * ```
  */
+import { LanguageModel } from "@effect/ai"
 import type { Sharding } from "@effect/cluster"
 import type { SocketServer } from "@effect/platform"
-import { type ConfigError, type Context, Effect, Layer, type Redacted } from "effect"
+import { type ConfigError, Context, Effect, Layer, Option, type Redacted } from "effect"
 import type { Agent } from "../agent/index.ts"
 import { Blobs } from "../blob/index.ts"
 import { Client, Transport } from "../client/index.ts"
 import type { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
 import { Journal } from "../journal/index.ts"
+import { Direct, Models } from "../model/index.ts"
 import { Processes } from "../process/index.ts"
 import {
   AgentUnfit,
   Alarms,
   type Behaviour,
   Errands,
+  Lanes,
   Pools,
   Registry,
   Sessions,
@@ -77,6 +80,27 @@ const layerPools = Layer.unwrapEffect(Effect.map(Capacity, ({ pools, tags }) => 
 
 const layerErrands = Layer.unwrapEffect(Effect.map(Capacity, ({ tags }) => Errands.layer(tags)))
 
+/** What the providers of the agents' models allow. A model that has its parts at hand (a scripted one) has no provider. */
+const layerLanes = (behaviours: ReadonlyArray<Behaviour<any, any>>) =>
+  Layer.unwrapEffect(
+    Effect.gen(function* () {
+      const own = yield* Effect.serviceOption(LanguageModel.LanguageModel)
+      const models = yield* Effect.serviceOption(Models.Models)
+      const find = (name: string): LanguageModel.Service | undefined => {
+        const built = Option.isSome(models) ? models.value.find(name) : undefined
+        return built === undefined ? Option.getOrUndefined(own) : Context.get(built, LanguageModel.LanguageModel)
+      }
+      const isFree = (name: string): boolean => {
+        const model = find(name)
+        return model === undefined || Direct.of(model) !== undefined
+      }
+      return Lanes.layer(
+        behaviours.flatMap(({ models = [] }) => models),
+        isFree
+      )
+    })
+  )
+
 /** All of a runner above its store and its cluster. */
 export const layerWith = <R, E, RC>(
   behaviours: ReadonlyArray<Behaviour<any, R>>,
@@ -89,7 +113,7 @@ export const layerWith = <R, E, RC>(
   const serving = Errands.layerLeaving.pipe(
     Layer.provideMerge(Layer.mergeAll(Recovery.layer, Client.Client.layer)),
     Layer.provideMerge(Sessions.layer),
-    Layer.provide(layerErrands),
+    Layer.provide([layerErrands, layerLanes(behaviours)]),
     Layer.provideMerge(Transport.layerCluster),
     Layer.provide(sharding)
   )

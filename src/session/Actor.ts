@@ -18,7 +18,7 @@ import type { Json } from "../domain/Json.ts"
 import { Live } from "../feed/index.ts"
 import type { Head } from "../journal/index.ts"
 import { Names } from "../telemetry/index.ts"
-import { recover } from "./Decide.ts"
+import { partsOf, recover } from "./Decide.ts"
 import { afford } from "./internal/afford.ts"
 import { type AttemptExit, entryOf } from "./internal/attempt.ts"
 import { Commands } from "./internal/commands.ts"
@@ -81,7 +81,7 @@ const none: ReadonlyArray<never> = []
  * @param onFailure called once when an error ends the actor
  */
 export const make = (
-  { alarms, clock, errands, journal, remotes, runtimeOf, settings, shards, traced }: Ground,
+  { alarms, clock, errands, journal, lanes, remotes, runtimeOf, settings, shards, traced }: Ground,
   key: SessionKey,
   shard: Shard,
   epoch: Epoch,
@@ -121,8 +121,14 @@ export const make = (
         return Deferred.await(reply)
       })
 
+    const tokens = () => behaviour.tokens?.(state.behaviour) ?? null
+    const gateOf = (wanted: string) => {
+      const { calls, pool } = partsOf(wanted)
+      const inner = errands.gate(key, epoch, behaviour.agent, pool)
+      return calls === null ? inner : lanes.gate(key, behaviour.chain?.(calls) ?? none, tokens, inner)
+    }
     const slots = new Slots(
-      (pool) => errands.gate(key, epoch, behaviour.agent, pool),
+      gateOf,
       () => inbox.offer({ _tag: "Wake" }),
       ({ name, pool }, ms) =>
         turnSpan.event(Names.EventName.poolWaited, clock.unsafeCurrentTimeMillis(), {

@@ -143,10 +143,12 @@ export interface Behaviour<State = any, R = any> {
   /** The pools of its steps, `heavy` or `heavy@tag`: a runner that should have one of them and has not does not start. */
   readonly pools?: ReadonlyArray<string> | undefined
   /**
-   * The models that its model steps may ask, by name, the first one first: what their providers allow is kept to, and
-   * where one is left alone for a while the next is asked. Without it nothing is limited.
+   * Pure: the models that such a model step may ask, by name, the first one first: what their providers allow is kept to,
+   * and where one is left alone for a while the next is asked. Without it nothing is limited.
    */
-  readonly chain?: ReadonlyArray<string> | undefined
+  readonly chain?: ((name: string) => ReadonlyArray<string>) | undefined
+  /** All models in its chains. */
+  readonly models?: ReadonlyArray<string> | undefined
   /** Pure: about how many tokens the next model step will use, its answer too; `null` where nothing is known. */
   readonly tokens?: ((state: State) => number | null) | undefined
   /** Asked once, when a runner starts, with the services of its steps: one that cannot work there fails. */

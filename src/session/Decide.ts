@@ -42,7 +42,7 @@ export const unlimited: Admission = { free: () => Number.POSITIVE_INFINITY }
 
 /**
  * The pool of a step: the one of its kind, unless the behaviour says otherwise. `heavy@gpu`: of runners with the tag.
- * `model!`: with what the model's provider allows.
+ * `model!name`: with what the providers of such a step's models allow.
  */
 export const poolOf = (
   behaviour: Pick<Behaviour, "pool" | "runsOn" | "chain">,
@@ -50,13 +50,16 @@ export const poolOf = (
   name: string
 ): string => {
   const pool = behaviour.pool?.(kind, name) ?? kind
-  if (kind === "model" && behaviour.chain !== undefined) return `${pool}!`
+  if (kind === "model" && behaviour.chain !== undefined) return `${pool}!${name}`
   const tag = behaviour.runsOn?.(kind, name)
   return tag === undefined ? pool : `${pool}@${tag}`
 }
 
-/** The pool without what its provider allows. */
-export const poolNameOf = (pool: string): string => (pool.endsWith("!") ? pool.slice(0, -1) : pool)
+/** The pool itself, and the step's name where providers have a say in it. */
+export const partsOf = (pool: string): { readonly pool: string; readonly calls: string | null } => {
+  const at = pool.indexOf("!")
+  return at < 0 ? { pool, calls: null } : { pool: pool.slice(0, at), calls: pool.slice(at + 1) }
+}
 
 const nobody: ReadonlyArray<Waiting> = []
 const nothing: Plan = { entries: [], waiting: nobody }

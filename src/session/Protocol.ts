@@ -78,6 +78,21 @@ export const SessionView = Schema.Struct({
         attempt: Schema.Int,
         /** `runner`: none that is there has the tag behind the pool's `@`. */
         lacks: Schema.optionalWith(Schema.Literal("slot", "runner"), { default: () => "slot" as const }),
+        /**
+         * Of a model call that its provider's limits hold up: `limit`: as many as are allowed are out; `blocked`: the
+         * provider wants to hear nothing; `open`: it fails, and is left alone. `until`: milliseconds since the epoch.
+         */
+        provider: Schema.optionalWith(
+          Schema.NullOr(
+            Schema.Struct({
+              lane: Schema.String,
+              model: Schema.String,
+              reason: Schema.Literal("limit", "blocked", "open"),
+              until: Schema.NullOr(Schema.Finite)
+            })
+          ),
+          { default: () => null }
+        ),
         /** Milliseconds since the epoch. */
         since: Schema.Int
       })

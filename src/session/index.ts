@@ -5,6 +5,7 @@ export type { Action, Asking, Behaviour, Bounds, LastWords, Limits, Settled, Ste
 export * as Decide from "./Decide.ts"
 export * as Errands from "./Errands.ts"
 export { Peers } from "./Peers.ts"
+export * as Lanes from "./Lanes.ts"
 export * as Pools from "./Pools.ts"
 export * as Protocol from "./Protocol.ts"
 export { type Registered, Registry } from "./Registry.ts"

@@ -59,6 +59,11 @@ const turns = counter(MetricName.turns)
 const poolRunning = gauge(MetricName.poolRunning)
 const poolWaiting = gauge(MetricName.poolWaiting)
 const poolWait = histogram(MetricName.poolWait, seconds)
+const laneWaiting = gauge(MetricName.laneWaiting)
+const laneRunning = gauge(MetricName.laneRunning)
+const laneWait = histogram(MetricName.laneWait, seconds)
+const laneBlocked = gauge(MetricName.laneBlocked)
+const breakerOpen = gauge(MetricName.breakerOpen)
 const appendDuration = histogram(MetricName.appendDuration, seconds)
 const appendEntries = counter(MetricName.appendEntries)
 const tokenUsage = histogram(MetricName.tokenUsage, tokens)
@@ -99,6 +104,35 @@ export const pool = (name: string) => {
     },
     /** A wait is over. Steps that found a slot at once are not counted. */
     waited: (ms: number): void => poolWait(tags, Math.max(0, ms) / 1000)
+  }
+}
+
+/**
+ * What a runner reports of a lane: what it sees of the whole cluster, so that any one runner's is all of it. Times in
+ * milliseconds since the epoch.
+ */
+export const lane = (name: string) => {
+  const tags = { [Attribute.lane]: name }
+  const open = new Set<string>()
+  return {
+    changed: (now: {
+      readonly waiting: number
+      readonly running: number
+      readonly blockedForMs: number
+      readonly open: ReadonlyArray<string>
+    }): void => {
+      laneWaiting(tags, now.waiting)
+      laneRunning(tags, now.running)
+      laneBlocked(tags, now.blockedForMs / 1000)
+      for (const model of open) if (!now.open.includes(model)) breakerOpen({ ...tags, [Attribute.model]: model }, 0)
+      open.clear()
+      for (const model of now.open) {
+        breakerOpen({ ...tags, [Attribute.model]: model }, 1)
+        open.add(model)
+      }
+    },
+    /** A wait is over. Calls that could begin at once are not counted. */
+    waited: (ms: number): void => laneWait(tags, Math.max(0, ms) / 1000)
   }
 }
 

@@ -76,6 +76,10 @@ export const Attribute = {
   stepName: "perdure.step.name",
   /** The runner's pool that a step runs in. */
   pool: "perdure.pool",
+  /** What shares a provider's limit: its name in `RateLimits`, or the model's. */
+  lane: "perdure.lane",
+  /** A model's name in `Models.layer`; `default` where it has none. */
+  model: "perdure.model",
   /** How long a step waited for its slot, in milliseconds. */
   waitMs: "perdure.wait.ms",
   /** The closed union `FailureClass`. */
@@ -106,6 +110,11 @@ export const MetricName = {
   turns: { name: "perdure.turns", unit: "{turn}", description: "Turns that ended, by agent and outcome" },
   poolRunning: { name: "perdure.pool.running", unit: "{step}", description: "Steps that hold a slot, by pool" },
   poolWaiting: { name: "perdure.pool.waiting", unit: "{step}", description: "Steps that wait for a slot, by pool" },
+  laneWaiting: { name: "perdure.lane.waiting", unit: "{call}", description: "Model calls that wait, by lane" },
+  laneRunning: { name: "perdure.lane.running", unit: "{call}", description: "Model calls under way, by lane" },
+  laneWait: { name: "perdure.lane.wait", unit: "s", description: "Time that model calls have waited, by lane" },
+  laneBlocked: { name: "perdure.lane.blocked", unit: "s", description: "How long a provider wants to hear nothing" },
+  breakerOpen: { name: "perdure.breaker.open", unit: "1", description: "1 while a model is left alone, by model" },
   poolWait: { name: "perdure.pool.wait", unit: "s", description: "Time that steps have waited for a slot, by pool" },
   appendDuration: { name: "perdure.append.duration", unit: "s", description: "Time from append to durable" },
   appendEntries: { name: "perdure.append.entries", unit: "{entry}", description: "Entries that became durable" },

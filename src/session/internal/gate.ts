@@ -5,6 +5,8 @@ import type { OpenStep } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
 import type { AttemptExit } from "./attempt.ts"
 import type { Ticket } from "./fairPool.ts"
+import type { Why } from "./lane.ts"
+import type { Permit } from "./lanePermits.ts"
 
 /** A slot that is held. */
 export interface Lease {
@@ -12,6 +14,8 @@ export interface Lease {
   readonly elsewhere: ((step: OpenStep, context: StepContext) => Effect.Effect<AttemptExit>) | null
   /** To be called once. */
   readonly release: () => void
+  /** The call of a model that it is for: which one, and who is to be told how it ends. */
+  readonly call?: Permit | undefined
 }
 
 /** Why a step waits: there is no slot, or no runner that has what it needs. */
@@ -19,13 +23,15 @@ export type Lacking = "slot" | "runner"
 
 export interface Gate {
   readonly now: () => number
-  /** How many slots can be taken at once. */
-  readonly free: () => number
+  /** How many slots can be taken at once. `model`: the first that may be asked, of a chain of them. */
+  readonly free: (model?: string) => number
   /** Takes one that is free. */
-  readonly take: () => Lease
+  readonly take: (model?: string) => Lease
   /** Waits for one, after those who wait already. Returns how to give up. */
-  readonly wait: (granted: (lease: Lease) => void) => () => void
+  readonly wait: (granted: (lease: Lease) => void, model?: string) => () => void
   readonly lacks: () => Lacking
+  /** What a provider has to do with the wait. */
+  readonly why?: (() => Why | null) | undefined
   /** Somebody has waited for so long, in milliseconds. */
   readonly waited: (ms: number) => void
   /** The session has left, and has given back what it held. */

@@ -7,13 +7,14 @@ import { Store } from "../../store/index.ts"
 import { Spans } from "../../telemetry/index.ts"
 import { Alarms } from "../Alarms.ts"
 import { Errands } from "../Errands.ts"
+import { Lanes } from "../Lanes.ts"
 import type { Registered, Registry } from "../Registry.ts"
 import { SessionSettings, type Settings } from "../Settings.ts"
 import { Shards } from "../Shards.ts"
 import { type Remotes, remotes } from "./child.ts"
 
 /** The services that a session needs besides those of its behaviour. */
-export type Services = Journal | Blobs | Store | Registry | Alarms | Shards | Errands | SessionSettings
+export type Services = Journal | Blobs | Store | Registry | Alarms | Shards | Errands | Lanes | SessionSettings
 
 export interface Ground {
   readonly journal: Journal["Type"]
@@ -23,6 +24,7 @@ export interface Ground {
   readonly errands: Errands["Type"]
   /** Other sessions, for those that have children. */
   readonly remotes: Remotes
+  readonly lanes: Lanes["Type"]
   readonly settings: Settings
   readonly clock: Clock.Clock
   /** Whether anybody traces. */
@@ -45,6 +47,7 @@ export const make: Effect.Effect<Ground, never, Services | Sharding.Sharding> = 
     shards: yield* Shards,
     errands: yield* Errands,
     remotes: yield* remotes,
+    lanes: yield* Lanes,
     settings: yield* SessionSettings,
     clock: yield* Effect.clock,
     traced: yield* Spans.enabled,

@@ -7,10 +7,11 @@
  */
 import { Effect } from "effect"
 import type { StepId } from "../../domain/Id.ts"
-import type { Waiting } from "../Decide.ts"
+import { partsOf, type Waiting } from "../Decide.ts"
 import type { OpenStep } from "../State.ts"
 import type { Room } from "./draft.ts"
 import type { Gate, Lacking, Lease } from "./gate.ts"
+import type { Why } from "./lane.ts"
 
 interface Claim {
   readonly giveUp: () => void
@@ -31,6 +32,8 @@ interface Place {
 export interface Waits extends Waiting {
   readonly since: number
   readonly lacks: Lacking
+  /** Of a model call: what its provider has to do with the wait. */
+  readonly provider: Why | null
 }
 
 export class Slots implements Room {
@@ -105,7 +108,7 @@ export class Slots implements Room {
   private over(gate: Gate, since: number, waiting: Waiting): void {
     const ms = gate.now() - since
     gate.waited(ms)
-    this.waited(waiting, ms)
+    this.waited({ ...waiting, pool: partsOf(waiting.pool).pool }, ms)
   }
 
   /** Waits for the slot of an attempt that is due, unless the step has one. Never returns once the session leaves. */
@@ -114,8 +117,8 @@ export class Slots implements Room {
       if (this.held.has(step.step)) return Effect.void
       if (this.isLeaving) return Effect.never
       const place = this.place(pool)
-      if (place.gate.free() <= 0) return this.wait(place, step)
-      this.held.set(step.step, place.gate.take())
+      if (place.gate.free(step.model) <= 0) return this.wait(place, step)
+      this.held.set(step.step, place.gate.take(step.model))
       return Effect.void
     })
   }
@@ -131,7 +134,7 @@ export class Slots implements Room {
         this.held.set(step.step, lease)
         this.over(gate, since, waiting)
         resume(Effect.void)
-      })
+      }, step.model)
       this.due.set(step.step, { place, claim: { giveUp, since }, waiting })
       return Effect.sync(() => this.giveUp(step.step))
     })
@@ -167,8 +170,10 @@ export class Slots implements Room {
   get waiting(): ReadonlyArray<Waits> {
     const waits = ({ gate }: Place, { since }: Claim, waiting: Waiting): Waits => ({
       ...waiting,
+      pool: partsOf(waiting.pool).pool,
       since,
-      lacks: gate.lacks()
+      lacks: gate.lacks(),
+      provider: gate.why?.() ?? null
     })
     return [
       ...[...this.due.values()].map(({ claim, place, waiting }) => waits(place, claim, waiting)),

@@ -1,0 +1,413 @@
+/**
+ * The one place of the cluster that says which calls of a lane may begin: a limiter, a breaker a model, and the order of who
+ * waits, of all runners.
+ *
+ * It is nowhere on disk. When it moves to another runner, that one goes on from its copy, from what the others had been
+ * granted since, and takes it that {@link unsyncedMost} of the permits of the one that died were used without anybody
+ * knowing: its host never lets its own runner have more of them than the copies of others know of.
+ */
+import { Effect, type Fiber } from "effect"
+import { Breaker, FairQueue, Limiter, type RateLimits } from "../../resilience/index.ts"
+import type { Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
+import { Waiters } from "./waiters.ts"
+
+export interface Surroundings {
+  readonly now: () => number
+  readonly fork: (effect: Effect.Effect<void>) => Fiber.RuntimeFiber<void>
+  /** The name of this host's own runner. */
+  readonly self: () => string
+  /** Whether a runner is known to be gone. */
+  readonly isGone: (runner: string) => boolean
+}
+
+interface Waiting extends Wanted {
+  readonly runner: Known
+  /** What the runner calls it. */
+  readonly own: string
+}
+
+/** Two runners may call what they want the same. */
+const idOf = (known: Known, own: string): string => `${known.name}/${own}`
+
+interface Permit extends Granted {
+  readonly runner: Known
+  readonly probe: string | null
+}
+
+/** A runner that asks. */
+interface Known {
+  readonly name: string
+  seenAt: number
+  /** When it was answered last. */
+  toldAt: number
+  /** Up to which grant its copy goes. */
+  known: number
+  want: number
+  readonly permits: Map<string, Permit>
+  /** Granted, and not known to have been told. */
+  readonly untold: Map<string, Granted>
+  hasNews: boolean
+}
+
+/** A runner that has not asked for so long is dead, and what it had is given to others, in milliseconds. */
+export const silenceMs = 5_000
+/** How often copies are renewed while something is granted. */
+const renewMs = 1_000
+
+/** How many requests a host may let its own runner have that no other's copy knows of. */
+export const unsyncedMost = (limit: number | undefined): number =>
+  limit === undefined ? Number.POSITIVE_INFINITY : Math.max(2, Math.ceil(limit / 8))
+
+const answered = (failure: Report["failure"]): boolean =>
+  failure === undefined ||
+  failure === "InvalidRequest" ||
+  failure === "Unauthorized" ||
+  failure === "Refused" ||
+  failure === "ContextOverflow" ||
+  failure === "MalformedToolCall"
+
+export class LaneHost {
+  private readonly limiter: Limiter.Limiter
+  private readonly breakers = new Map<string, Breaker.Breaker>()
+  private readonly queue = new FairQueue.FairQueue<Waiting>()
+  private readonly runners = new Map<string, Known>()
+  private readonly news = new Waiters()
+  /** Grants to its own runner that no copy of another is known to have. */
+  private unsynced: Array<number> = []
+  private spares = 0
+  private timer: { readonly at: number; readonly fiber: Fiber.RuntimeFiber<void> } | null = null
+  private isClosed = false
+  /** Whose grants those are of which the copy that it began with does not know. */
+  private before: Copy | null = null
+
+  /** @param name no other host ever has the same */
+  constructor(
+    readonly name: string,
+    readonly lane: RateLimits.Lane,
+    private readonly around: Surroundings,
+    /** A planted bug, for the simulator: nothing that was before is known. */
+    private readonly forgets = false
+  ) {
+    this.limiter = new Limiter.Limiter(lane.rates)
+  }
+
+  /** Goes on where another was. */
+  inherit(copy: Copy, agoMs: number): void {
+    if (this.before !== null || copy.host === this.name || this.forgets) return
+    this.before = copy
+    const now = this.around.now()
+    const perMs = this.lane.rates.perMs
+    this.limiter.inherit(
+      now,
+      copy.spent.map((one) => ({ ...one, leftMs: Math.min(perMs, one.leftMs - agoMs) })).filter((one) => one.leftMs > 0)
+    )
+    // What its runner was granted and no copy tells of.
+    const unknown = unsyncedMost(this.lane.rates.requests ?? copy.requests ?? undefined)
+    if (Number.isFinite(unknown)) {
+      this.limiter.inherit(now, [{ leftMs: perMs, requests: unknown, tokens: unknown * copy.meanTokens }])
+    }
+    this.limiter.learn(copy.learned)
+    if (copy.blockedMs > agoMs) this.limiter.block(now + copy.blockedMs - agoMs)
+    for (const { model, openMs } of copy.models) this.breaker(model).reopen(now + Math.max(0, openMs - agoMs))
+  }
+
+  /** Takes what a runner says, and answers when there is news for it, or after `waitMs`. */
+  sync(request: Request): Effect.Effect<Reply> {
+    return Effect.suspend(() => {
+      const now = this.around.now()
+      if (request.memory !== null) this.remember(request.runner, request.memory)
+      const known = this.runners.get(request.runner)
+      if (known === undefined || request.host !== this.name) return Effect.succeed(this.reply(null, true))
+      known.seenAt = now
+      known.known = Math.max(known.known, request.known)
+      known.want = request.want
+      for (const id of request.confirmed) known.untold.delete(id)
+      for (const report of request.reports) this.take(known, report)
+      for (const wanted of request.add) this.queueUp(known, wanted)
+      for (const id of request.cancel) this.cancel(known, id)
+      this.acknowledge()
+      this.pump()
+      // What it was told and does not know of has been lost.
+      if (known.untold.size > 0) known.hasNews = true
+      return Effect.map(this.until(known, now + request.waitMs), () => this.reply(known, false))
+    })
+  }
+
+  /** Forgets runners that are gone. */
+  readonly sweep = (): void => {
+    const now = this.around.now()
+    for (const known of this.runners.values()) {
+      const silent = now - known.seenAt
+      if (silent > silenceMs || (silent > renewMs && this.around.isGone(known.name))) this.lose(known)
+    }
+    this.acknowledge()
+    this.pump()
+  }
+
+  close(): void {
+    this.isClosed = true
+    this.timer?.fiber.unsafeInterruptAsFork(this.timer.fiber.id())
+    this.news.wake()
+  }
+
+  get copy(): Copy {
+    const now = this.around.now()
+    const blocked = this.limiter.blockedUntil(now)
+    return {
+      host: this.name,
+      number: this.limiter.last,
+      spent: this.limiter.spent(now),
+      blockedMs: blocked === null ? 0 : blocked - now,
+      models: [...this.breakers].flatMap(([model, breaker]) => {
+        const state = breaker.state(now)
+        return state === "closed" ? [] : [{ model, state, openMs: Math.max(0, (breaker.until(now) ?? now) - now) }]
+      }),
+      waiting: this.queue.size,
+      running: this.limiter.running,
+      requests: this.limiter.requestLimit ?? null,
+      tokens: this.limiter.tokenLimit ?? null,
+      meanTokens: this.limiter.meanTokens,
+      learned: this.limiter.learned
+    }
+  }
+
+  // --- What runners say ---
+
+  private join(name: string): Known {
+    const known: Known = {
+      name,
+      seenAt: this.around.now(),
+      toldAt: 0,
+      known: -1,
+      want: 0,
+      permits: new Map(),
+      untold: new Map(),
+      hasNews: false
+    }
+    this.runners.set(name, known)
+    return known
+  }
+
+  /** What a runner has had of which this host does not know. */
+  private remember(name: string, { copy, copyAgoMs, permits }: Memory): void {
+    const now = this.around.now()
+    if (copy !== null) this.inherit(copy, copyAgoMs)
+    const known = this.runners.get(name) ?? this.join(name)
+    const { perMs } = this.lane.rates
+    for (const { agoMs, host, id, model, number, tokens } of permits) {
+      if (known.permits.has(id)) continue
+      if (agoMs === null) {
+        const again = this.limiter.grant(now, tokens)
+        const granted: Granted = { id, number: again, tokens, isSpare: false }
+        known.permits.set(id, { ...granted, runner: known, probe: this.breaker(model).begin(now) ? model : null })
+        continue
+      }
+      const isCounted =
+        this.forgets || host === this.name || (host === this.before?.host && number <= this.before.number)
+      if (agoMs < perMs && !isCounted) this.limiter.inherit(now, [{ leftMs: perMs - agoMs, requests: 1, tokens }])
+    }
+  }
+
+  private take(known: Known, report: Report): void {
+    const permit = known.permits.get(report.id)
+    if (permit === undefined) return
+    const at = this.around.now() - report.agoMs
+    const { number, probe } = permit
+    if (report.heard !== undefined) this.limiter.heard(number, at, report.heard)
+    if (report.what === "seen") {
+      this.limiter.seen(number, at)
+      return
+    }
+    known.permits.delete(report.id)
+    known.untold.delete(report.id)
+    if (report.what === "unused") {
+      this.limiter.unused(number)
+      if (probe !== null) this.breaker(probe).forgotten(true)
+      return
+    }
+    const { failure } = report
+    if (failure === "RateLimited") this.limiter.refused(number, at, report.retryAfterMs)
+    else this.limiter.ended(number, at, report.tokens, answered(failure))
+    this.judge(report, probe !== null)
+  }
+
+  private judge({ failure, model, retryAfterMs }: Report, isProbe: boolean): void {
+    const now = this.around.now()
+    const breaker = this.breaker(model)
+    const before = breaker.state(now)
+    if (failure !== undefined && Breaker.speaks(failure)) breaker.failed(now, isProbe, retryAfterMs)
+    else if (answered(failure)) breaker.succeeded(isProbe)
+    else breaker.forgotten(isProbe)
+    if (breaker.state(now) !== before || failure === "RateLimited") this.tell()
+  }
+
+  /** All runners are to know at once. */
+  private tell(): void {
+    for (const known of this.runners.values()) known.hasNews = true
+    this.news.wake()
+  }
+
+  private queueUp(known: Known, wanted: Wanted): void {
+    if (!known.permits.has(wanted.id))
+      this.queue.add({ ...wanted, id: idOf(known, wanted.id), own: wanted.id, runner: known })
+  }
+
+  private cancel(known: Known, id: string): void {
+    this.queue.remove(idOf(known, id))
+    const permit = known.permits.get(id)
+    // It was granted while it gave up.
+    if (permit !== undefined) this.take(known, { id, model: "", what: "unused", agoMs: 0 })
+  }
+
+  private lose(known: Known): void {
+    const now = this.around.now()
+    this.runners.delete(known.name)
+    for (const ticket of [...this.queue.all]) if (ticket.runner === known) this.queue.remove(ticket.id)
+    // It may have sent them just now.
+    for (const { number, probe } of known.permits.values()) {
+      this.limiter.ended(number, now, undefined, false)
+      if (probe !== null) this.breaker(probe).forgotten(true)
+    }
+  }
+
+  // --- What may begin ---
+
+  private breaker(model: string): Breaker.Breaker {
+    let found = this.breakers.get(model)
+    if (found === undefined) {
+      found = new Breaker.Breaker(this.lane.breaker)
+      this.breakers.set(model, found)
+    }
+    return found
+  }
+
+  /** What any other runner's copy has is known to have been granted, whoever dies. */
+  private acknowledge(): void {
+    let most = -1
+    let others = 0
+    for (const { known, name } of this.runners.values()) {
+      if (name === this.around.self()) continue
+      others++
+      most = Math.max(most, known)
+    }
+    this.unsynced = others === 0 ? [] : this.unsynced.filter((number) => number > most)
+  }
+
+  private readonly mayHave = (runner: Known): boolean =>
+    runner.name !== this.around.self() || this.unsynced.length < unsyncedMost(this.limiter.requestLimit)
+
+  private grant(runner: Known, id: string, tokens: number, probe: string | null, isSpare: boolean): void {
+    const number = this.limiter.grant(this.around.now(), tokens)
+    const granted: Granted = { id, number, tokens, isSpare }
+    runner.permits.set(id, { ...granted, runner, probe })
+    runner.untold.set(id, granted)
+    runner.hasNews = true
+    if (runner.name === this.around.self() && this.runners.size > 1) this.unsynced.push(number)
+  }
+
+  /** Lets begin what may. */
+  private pump(): void {
+    if (this.isClosed) return
+    const now = this.around.now()
+    let due: number | null = null
+    for (;;) {
+      const next = this.queue.next(({ model, runner }) => this.breaker(model).admits(now) && this.mayHave(runner))
+      if (next === undefined) break
+      const at = this.limiter.nextAt(now, next.tokens)
+      if (at !== now) {
+        due = at
+        break
+      }
+      this.queue.take(next, this.costOf(next))
+      this.grant(next.runner, next.own, next.tokens, this.breaker(next.model).begin(now) ? next.model : null, false)
+    }
+    for (const { model } of this.queue.all) {
+      const until = this.breaker(model).until(now)
+      if (until !== null && (due === null || until < due)) due = until
+    }
+    if (this.queue.size === 0) this.spare(now)
+    // Whoever's copy is needed before more may be granted.
+    if (this.unsynced.length * 2 >= unsyncedMost(this.limiter.requestLimit)) {
+      for (const known of this.runners.values()) if (known.name !== this.around.self()) known.hasNews = true
+    }
+    this.schedule(due)
+    this.news.wake()
+  }
+
+  /** A call that needs a tenth of all tokens costs as much as a tenth of all requests. */
+  private costOf({ tokens }: Waiting): number {
+    const { requestLimit, tokenLimit } = this.limiter
+    if (tokenLimit === undefined) return 1
+    return Math.max(1, (tokens / tokenLimit) * (requestLimit ?? tokenLimit / this.limiter.meanTokens))
+  }
+
+  /** Where nobody waits, each runner may have some at hand: a quarter of what is left at most, together. */
+  private spare(now: number): void {
+    const tokens = this.limiter.meanTokens
+    let left = Math.floor(this.limiter.room(now) / 4)
+    for (const runner of this.runners.values()) {
+      let has = 0
+      for (const { isSpare } of runner.untold.values()) if (isSpare) has++
+      // Those that it has been told of it counts itself: `want` is what it lacks.
+      for (let n = has; n < runner.want && left > 0 && this.mayHave(runner); n++) {
+        if (!this.limiter.fits(now, tokens)) return
+        this.grant(runner, `+${this.name}.${++this.spares}`, tokens, null, true)
+        left--
+      }
+    }
+  }
+
+  private schedule(at: number | null): void {
+    if (this.timer !== null && (at === null || this.timer.at !== at)) {
+      this.timer.fiber.unsafeInterruptAsFork(this.timer.fiber.id())
+      this.timer = null
+    }
+    if (at === null || this.timer !== null) return
+    const wait = Math.max(1, at - this.around.now())
+    const fiber = this.around.fork(
+      Effect.zipRight(
+        Effect.sleep(wait),
+        Effect.sync(() => {
+          this.timer = null
+          this.pump()
+        })
+      )
+    )
+    this.timer = { at, fiber }
+  }
+
+  // --- What runners are told ---
+
+  /** Waits until there is something to tell the runner, no longer than that. */
+  private until(known: Known, deadline: number): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const now = this.around.now()
+      if (known.hasNews || this.isClosed || now >= deadline) return Effect.void
+      // A copy that is not renewed would forget what was granted meanwhile.
+      const isBehind = known.known < this.limiter.last
+      const renewAt = isBehind ? Math.max(now, known.toldAt + renewMs) : deadline
+      if (isBehind && now >= known.toldAt + renewMs) return Effect.void
+      const waiter = this.news.listen()
+      return waiter.news.pipe(
+        Effect.timeoutOption(Math.max(1, Math.min(deadline, renewAt) - now)),
+        Effect.ensuring(Effect.sync(waiter.stop)),
+        Effect.zipRight(this.until(known, deadline))
+      )
+    })
+  }
+
+  private reply(known: Known | null, isStranger: boolean): Reply {
+    if (known !== null) {
+      known.hasNews = false
+      known.seenAt = this.around.now()
+      known.toldAt = known.seenAt
+    }
+    return {
+      host: this.name,
+      isStranger,
+      granted: known === null ? [] : [...known.untold.values()],
+      recall: this.queue.size > 0,
+      copy: this.copy
+    }
+  }
+}
