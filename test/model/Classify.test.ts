@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Either } from "effect"
 import type { StepFailure } from "../../src/domain/Failure.ts"
-import { Classify } from "../../src/model/index.ts"
+import { RateHeaders } from "../../src/model/index.ts"
 import * as Anthropic from "../support/FakeAnthropic.ts"
 import * as OpenAi from "../support/FakeOpenAi.ts"
 import * as Fake from "../support/FakeProvider.ts"
@@ -97,7 +97,7 @@ describe("retry-after", () => {
     [{ "retry-after": "-5" }, undefined],
     [{}, undefined]
   ])("%j is %s ms", (headers, expected) => {
-    expect(Classify.retryAfterMs(headers as Record<string, string>, now)).toBe(expected)
+    expect(RateHeaders.retryAfterMs(headers as Record<string, string>, now)).toBe(expected)
   })
 
   it.scopedLive("reaches the failure from the response's headers", () =>
