@@ -1,7 +1,10 @@
 /** What an agent is, and how it decides. */
 export * as Agent from "./Agent.ts"
+export * as Compaction from "./Compaction.ts"
 export * as Conversation from "./Conversation.ts"
+export * as Delegate from "./Delegate.ts"
 export * as Limits from "./Limits.ts"
+export * as Loops from "./Loops.ts"
 export type { Policies } from "./Policies.ts"
 export * as Reconcile from "./Reconcile.ts"
 export { type Ran, ToolContext } from "./ToolContext.ts"
