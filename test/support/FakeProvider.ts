@@ -22,6 +22,8 @@ export type Behaviour =
       readonly headers: Readonly<Record<string, string>>
       readonly body: string
     }
+  /** The connection is reset before a word of the answer. */
+  | { readonly _tag: "Reset" }
 
 export interface Recorded {
   readonly path: string
@@ -65,6 +67,9 @@ export const hangAfter = (n: number, beats: ReadonlyArray<Beat>): Behaviour => (
   end: "hang"
 })
 
+/** The connection is reset before a word of the answer. */
+export const reset: Behaviour = { _tag: "Reset" }
+
 export const whole = (beats: ReadonlyArray<Beat>): Behaviour => ({ _tag: "Stream", beats, end: "close" })
 
 /** The beats with a pause before each. */
@@ -94,6 +99,10 @@ export const make: Effect.Effect<FakeProvider, never, Scope.Scope> = Effect.gen(
   const answer = async (behaviour: Behaviour, response: Http.ServerResponse) => {
     if (behaviour._tag === "Status") {
       response.writeHead(behaviour.status, behaviour.headers).end(behaviour.body)
+      return
+    }
+    if (behaviour._tag === "Reset") {
+      response.socket?.resetAndDestroy()
       return
     }
     response.writeHead(200, { "content-type": "text/event-stream" })
