@@ -241,9 +241,73 @@ const decide = Command.make(
   )
 ).pipe(Command.withDescription("Decides what a session waits for: proceed, or end"))
 
+const settle = Command.make(
+  "settle",
+  {
+    session,
+    step: Args.text({ name: "STEP" }).pipe(Args.withDescription("The step, as `trace` and `tail` number it")),
+    verdict: Args.choice(
+      [
+        ["happened", "happened" as const],
+        ["did-not-happen", "did not happen" as const],
+        ["retry", "retry" as const]
+      ],
+      { name: "VERDICT" }
+    ),
+    result: text("result", "JSON", "What it gave, if it happened").pipe(Options.optional),
+    id,
+    ...common
+  },
+  lazily(
+    () => import("./commands/doubt.ts"),
+    ({ settle }) => settle
+  )
+).pipe(Command.withDescription("Says what became of a step in doubt: happened, did-not-happen, or retry"))
+
+const parked = {
+  session,
+  step: text("step", "STEP", "Only this one; all that is parked unless told").pipe(Options.optional),
+  reason,
+  id,
+  ...common
+}
+
+const revive = Command.make(
+  "revive",
+  parked,
+  lazily(
+    () => import("./commands/doubt.ts"),
+    ({ revive }) => revive
+  )
+).pipe(Command.withDescription("Tries again what is parked: steps that have ended their runner each time"))
+
+const discard = Command.make(
+  "discard",
+  parked,
+  lazily(
+    () => import("./commands/doubt.ts"),
+    ({ discard }) => discard
+  )
+).pipe(Command.withDescription("Gives up what is parked: it has failed, and the session goes on"))
+
 const perdure = Command.make("perdure").pipe(
   Command.withDescription("Durable AI agent sessions: run them, host them, look into them"),
-  Command.withSubcommands([run, serve, ls, trace, tail, exported, send, interrupt, cancel, raise, decide])
+  Command.withSubcommands([
+    run,
+    serve,
+    ls,
+    trace,
+    tail,
+    exported,
+    send,
+    interrupt,
+    cancel,
+    raise,
+    decide,
+    settle,
+    revive,
+    discard
+  ])
 )
 
 // --- The program ---

@@ -3,7 +3,7 @@
  *
  * A pure fold of the journal.
  */
-import type { Recorded, SessionOutcome, StepKind, TurnOutcome } from "../domain/Entry.ts"
+import type { Reconciled, Recorded, SessionOutcome, StepKind, TurnOutcome } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import { fromUnknown, type Json } from "../domain/Json.ts"
 import { add, type Usage, zero } from "../domain/Usage.ts"
@@ -15,6 +15,8 @@ export interface Attempt {
   readonly endedAt: number | null
   readonly outcome: "succeeded" | "failed" | "in doubt" | "running"
   readonly failure: Failure | null
+  /** What it has found out, where it was to find out what became of the one before. */
+  readonly reconciled?: Reconciled
 }
 
 export interface Step {
@@ -33,6 +35,10 @@ export interface Step {
   readonly usage: Usage | null
   /** Owners of the session while it was open: more than one when a runner died. */
   readonly epochs: ReadonlyArray<number>
+  /** The transform that made what the model sees of the result. */
+  readonly transform?: string
+  /** What somebody has said became of it, and the command that said so. */
+  readonly settled?: { readonly verdict: string; readonly command: string }
 }
 
 export interface Turn {
@@ -100,6 +106,13 @@ const mark = (building: Building, at: number, what: string, detail: unknown): vo
   building.turns[building.turns.length - 1] = { ...turn, marks }
 }
 
+/** Which transform has made an output, if one has. */
+const transformOf = (output: Json | undefined): string | undefined => {
+  if (typeof output !== "object" || output === null || !("transform" in output)) return undefined
+  const { name } = output["transform"] as { readonly name?: unknown }
+  return typeof name === "string" ? name : undefined
+}
+
 const closeStep = (
   building: Building,
   { at, epoch }: Recorded,
@@ -108,13 +121,22 @@ const closeStep = (
     readonly attempt: number
     readonly startedAt?: number
     readonly usage?: Usage | undefined
+    readonly output?: Json
+    readonly reconciled?: Reconciled | undefined
+    readonly settled?: string | undefined
   },
   outcome: "succeeded" | "failed" | "in doubt",
   failure: Failure | null
 ): void => {
   updateStep(building, entry.step, (step) => {
     const startedAt = entry.startedAt ?? step.attempts.at(-1)?.endedAt ?? step.intendedAt
-    const attempts = [...step.attempts, { attempt: entry.attempt, startedAt, endedAt: at, outcome, failure }]
+    const reconciled = entry.reconciled === undefined ? {} : { reconciled: entry.reconciled }
+    const last = { attempt: entry.attempt, startedAt, endedAt: at, outcome, failure, ...reconciled }
+    // Where somebody has said how it ended, nothing has run.
+    const attempts =
+      entry.settled === undefined || step.attempts.length === 0 ? [...step.attempts, last] : step.attempts
+    const transform = transformOf(entry.output)
+    const verdict = outcome === "succeeded" ? "happened" : "did not happen"
     return {
       ...step,
       outcome,
@@ -122,7 +144,9 @@ const closeStep = (
       durationMs: at - attempts[0]!.startedAt,
       attempts,
       usage: entry.usage ?? step.usage,
-      epochs: step.epochs.includes(epoch) ? step.epochs : [...step.epochs, epoch]
+      epochs: step.epochs.includes(epoch) ? step.epochs : [...step.epochs, epoch],
+      ...(transform === undefined ? {} : { transform }),
+      ...(entry.settled === undefined ? {} : { settled: { verdict, command: entry.settled } })
     }
   })
   const { usage } = entry
@@ -186,7 +210,14 @@ export const push = (building: Building, recorded: Recorded): void => {
         ...step,
         attempts: [
           ...step.attempts,
-          { attempt: entry.attempt, startedAt: entry.startedAt, endedAt: at, outcome: "failed", failure: entry.failure }
+          {
+            attempt: entry.attempt,
+            startedAt: entry.startedAt,
+            endedAt: at,
+            outcome: "failed",
+            failure: entry.failure,
+            ...(entry.reconciled === undefined ? {} : { reconciled: entry.reconciled })
+          }
         ],
         epochs: step.epochs.includes(epoch) ? step.epochs : [...step.epochs, epoch]
       }))
@@ -200,6 +231,11 @@ export const push = (building: Building, recorded: Recorded): void => {
     case "StepInDoubt":
       closeStep(building, recorded, entry, "in doubt", null)
       return
+    case "DoubtSettled": {
+      const { command, verdict } = entry
+      updateStep(building, entry.step, (step) => ({ ...step, settled: { verdict, command } }))
+      return
+    }
     case "Noted":
       mark(building, at, entry.kind, entry.detail)
       return

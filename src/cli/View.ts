@@ -139,6 +139,9 @@ export const make = ({ style, terminal, width }: Options): View => {
       case "AttemptFailed": {
         const wait = entry.retryAt > at ? `, again in ${duration(entry.retryAt - at)}` : ", again"
         const why = `${entry.failure.class}: ${line(entry.failure.message, width - 30)}`
+        if (entry.nextInput === "reconcile") {
+          return say(style.yellow(`? ${label(entry.step)} ${why}; asking what became of it`), entry.step)
+        }
         return say(style.yellow(`↻ ${label(entry.step)} ${why}${wait}`), entry.step)
       }
       case "StepSucceeded": {
@@ -150,7 +153,8 @@ export const make = ({ style, terminal, width }: Options): View => {
           return { out: text === "" || text.endsWith("\n") ? visible(text) : `${visible(text)}\n`, err: "" }
         }
         const failed = (entry.output as { readonly isError?: unknown } | null)?.isError === true
-        const took = style.dim(duration(at - entry.startedAt))
+        const found = entry.reconciled === "happened" ? ", found out" : entry.settled === undefined ? "" : ", settled"
+        const took = style.dim(`${duration(at - entry.startedAt)}${found}`)
         return say(`${failed ? style.red("✗") : style.green("✓")} ${seen.label}  ${took}`, entry.step)
       }
       case "StepFailed": {
@@ -160,6 +164,8 @@ export const make = ({ style, terminal, width }: Options): View => {
       }
       case "StepInDoubt":
         return say(style.yellow(`? ${label(entry.step)}  in doubt: its runner died; it was not repeated`), entry.step)
+      case "DoubtSettled":
+        return say(style.yellow(`? ${label(entry.step)}  settled: it ${entry.verdict}`))
       case "Noted":
         return say(style.dim(`! ${entry.kind} ${line(JSON.stringify(entry.detail), width - 20)}`))
       case "Paused": {

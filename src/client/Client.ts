@@ -8,7 +8,16 @@ import { Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect
 import { Blobs, Claim } from "../blob/index.ts"
 import { Amounts, type Command, type TurnOutcome } from "../domain/Entry.ts"
 import * as Errors from "../domain/Errors.ts"
-import { AgentName, CommandId, defaultNamespace, explain, Namespace, SessionId, SessionKey } from "../domain/Id.ts"
+import {
+  AgentName,
+  CommandId,
+  defaultNamespace,
+  explain,
+  Namespace,
+  SessionId,
+  SessionKey,
+  StepId
+} from "../domain/Id.ts"
 import { Text } from "../domain/Json.ts"
 import { UserPart } from "../domain/Message.ts"
 import { Cursor } from "../feed/index.ts"
@@ -16,7 +25,7 @@ import { Journal } from "../journal/index.ts"
 import { type SessionFilter, type SessionInfo, Store } from "../store/index.ts"
 import { ask } from "./internal/ask.ts"
 import { follow } from "./internal/follow.ts"
-import type { Accepted, Session, StopOptions, Unavailable } from "./Session.ts"
+import type { Accepted, ReviveOptions, Session, StopOptions, Unavailable } from "./Session.ts"
 import { ClientSettings } from "./Settings.ts"
 import { Transport } from "./Transport.ts"
 import { TurnNotCompleted } from "./TurnNotCompleted.ts"
@@ -171,6 +180,22 @@ const make = Effect.gen(function* () {
     const decide: Session["decide"] = (pause, decision, options) =>
       accept(options?.id, { _tag: "Decide", pause, decision, ...because(options) })
 
+    const settle: Session["settle"] = (step, verdict, options) =>
+      Effect.flatMap(valid(StepId, "step")(step), (step) =>
+        accept(options?.id, {
+          _tag: "Settle",
+          step,
+          verdict,
+          ...(options?.result === undefined ? {} : { result: options.result })
+        })
+      )
+
+    const about = (tag: "Revive" | "Discard") => (options?: ReviveOptions) =>
+      Effect.flatMap(
+        options?.step === undefined ? Effect.succeed(undefined) : valid(StepId, "step")(options.step),
+        (step) => accept(options?.id, { _tag: tag, ...(step === undefined ? {} : { step }), ...because(options) })
+      )
+
     const feed: Session["feed"] = (options) =>
       Stream.unwrap(
         Effect.map(
@@ -220,6 +245,9 @@ const make = Effect.gen(function* () {
       stop,
       raise,
       decide,
+      settle,
+      revive: about("Revive"),
+      discard: about("Discard"),
       state: ask(settings, remote.Inspect()),
       content: (text) => {
         const claim = Claim.parse(text)

@@ -1,8 +1,9 @@
 /** A client's hold on one session. Closing a feed, or the client, never stops the session's work. */
 import type { Duration, Effect, Stream } from "effect"
-import type { Decision, TurnOutcome, WhenBusy } from "../domain/Entry.ts"
+import type { Decision, TurnOutcome, Verdict, WhenBusy } from "../domain/Entry.ts"
 import type * as Errors from "../domain/Errors.ts"
 import type { Namespace, SessionId } from "../domain/Id.ts"
+import type { Json } from "../domain/Json.ts"
 import type { UserPart } from "../domain/Message.ts"
 import type { FeedEvent, InvalidCursor } from "../feed/index.ts"
 import type { EntryUnreadable } from "../journal/index.ts"
@@ -50,6 +51,18 @@ export interface StopOptions {
   readonly id?: string | undefined
   /** For the journal. */
   readonly reason?: string | undefined
+}
+
+export interface SettleOptions {
+  /** Makes it idempotent: the same id is the same command (I1). A random one unless told. */
+  readonly id?: string | undefined
+  /** What a step that happened gave, as its tool would have: encoded. */
+  readonly result?: Json | undefined
+}
+
+export interface ReviveOptions extends StopOptions {
+  /** Only this one; all that is parked unless told. */
+  readonly step?: string | undefined
 }
 
 /** So much of each limit. */
@@ -103,6 +116,23 @@ export interface Session {
     decision: Decision,
     options?: StopOptions
   ) => Effect.Effect<Accepted, Unavailable | Refused>
+  /**
+   * Says what became of a step that is in doubt, once: `state` and the feed name it. Where the turn waits for that, it goes
+   * on: with the result, without one, or by running the step again (`retry`). Where the model was told that nobody knows,
+   * it is told what somebody knows now.
+   */
+  readonly settle: (
+    step: string,
+    verdict: Verdict,
+    options?: SettleOptions
+  ) => Effect.Effect<Accepted, Unavailable | Refused>
+  /**
+   * Tries again what is parked: steps that have ended their runner each time. A session that could not be read is tried
+   * as well: it answers if it is mended.
+   */
+  readonly revive: (options?: ReviveOptions) => Effect.Effect<Accepted, Unavailable | Refused>
+  /** Gives up what is parked: the step has failed, and its turn goes on as after any failure. */
+  readonly discard: (options?: ReviveOptions) => Effect.Effect<Accepted, Unavailable | Refused>
   /** The session as it is now. */
   readonly state: Effect.Effect<Protocol.SessionView, Unavailable | Errors.SessionNotFound>
   /** Content that a claim in an entry stands for; other text is returned as it is. */

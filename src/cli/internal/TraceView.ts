@@ -47,11 +47,13 @@ const stepOutcome = (step: Step, style: Style): string => {
 const attemptLine = (attempt: Attempt, width: number, style: Style): string => {
   const took = attempt.endedAt === null ? "" : duration(attempt.endedAt - attempt.startedAt)
   const why =
-    attempt.failure !== null
-      ? `${attempt.failure.class}: ${line(attempt.failure.message, width)}`
-      : attempt.outcome === "in doubt"
-        ? "its runner died; it may have had its effect and was not repeated"
-        : attempt.outcome
+    attempt.reconciled !== undefined
+      ? `asked what became of it: ${attempt.reconciled}`
+      : attempt.failure !== null
+        ? `${attempt.failure.class}: ${line(attempt.failure.message, width)}`
+        : attempt.outcome === "in doubt"
+          ? "its runner died; it may have had its effect and was not repeated"
+          : attempt.outcome
   return style.dim(`       attempt ${attempt.attempt}  ${took.padStart(8)}  ${why}`)
 }
 
@@ -62,7 +64,9 @@ const stepLines = (step: Step, names: number, width: number, style: Style): Read
     `  ${step.step.padStart(4)}  ${step.kind.padEnd(6)}  ${line(step.name, names).padEnd(names)}`,
     `${outcome}${" ".repeat(Math.max(0, 8 - plain))}`,
     (step.durationMs === null ? "" : duration(step.durationMs)).padStart(8),
-    step.usage === null ? "" : style.dim(`${tokens(step.usage)}  ${money(step.usage.usd)}`)
+    step.usage === null ? "" : style.dim(`${tokens(step.usage)}  ${money(step.usage.usd)}`),
+    step.transform === undefined ? "" : style.dim(`through ${line(step.transform, 32)}`),
+    step.settled === undefined ? "" : style.yellow(`settled: it ${step.settled.verdict}`)
   ]
   const telling = step.attempts.length > 1 || step.outcome === "failed" || step.outcome === "in doubt"
   return [

@@ -74,6 +74,12 @@ export const lasting = (up: Effect.Effect<Up>): Service => {
         Effect.flatMap(chosen(options?.id), (id) =>
           on((session) => session.decide(pause, decision, { ...options, id }))
         ),
+      settle: (step, verdict, options) =>
+        Effect.flatMap(chosen(options?.id), (id) => on((session) => session.settle(step, verdict, { ...options, id }))),
+      revive: (options) =>
+        Effect.flatMap(chosen(options?.id), (id) => on((session) => session.revive({ ...options, id }))),
+      discard: (options) =>
+        Effect.flatMap(chosen(options?.id), (id) => on((session) => session.discard({ ...options, id }))),
       result: (accepted) => on((session) => session.result(accepted)),
       ask: (message, options) =>
         Effect.flatMap(chosen(options?.id), (id) => on((session) => session.ask(message, { ...options, id }))),
