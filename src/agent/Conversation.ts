@@ -56,13 +56,15 @@ interface Compacting {
   readonly step: StepId | null
   /** Before which message it cuts. */
   readonly at: number
-  /** How often the conversation did not fit since the model answered last. */
+  /** The conversation did not fit, and is not shorter yet. */
+  readonly due: boolean
+  /** How often it did not fit since the model answered last. */
   readonly overflows: number
   /** How often what was to be summarised did not fit. */
   readonly shrunk: number
 }
 
-const notCompacting: Compacting = { step: null, at: 0, overflows: 0, shrunk: 0 }
+const notCompacting: Compacting = { step: null, at: 0, due: false, overflows: 0, shrunk: 0 }
 
 export const initial: Conversation = {
   messages: [],
@@ -192,19 +194,11 @@ const failed = (state: Conversation, { decided, failure, step }: StepFailed): Co
   const isOverflow = failure.class === "ContextOverflow" && (decided === undefined || decided.plan === "compact")
   if (step === compaction.step) {
     return isOverflow && compaction.shrunk < mostTries
-      ? {
-          ...state,
-          compaction: {
-            ...compaction,
-            step: null,
-            shrunk: compaction.shrunk + 1,
-            overflows: Math.max(1, compaction.overflows)
-          }
-        }
-      : { ...state, failure, compaction: { ...compaction, step: null } }
+      ? { ...state, compaction: { ...compaction, step: null, due: true, shrunk: compaction.shrunk + 1 } }
+      : { ...state, failure, compaction: { ...compaction, step: null, due: false } }
   }
   return isOverflow
-    ? { ...state, failure, compaction: { ...compaction, overflows: compaction.overflows + 1 } }
+    ? { ...state, failure, compaction: { ...compaction, due: true, overflows: compaction.overflows + 1 } }
     : { ...state, failure }
 }
 
@@ -221,7 +215,7 @@ const shortened = (state: Conversation, { summary }: CompactOutput): Conversatio
     messages: Pages.from(after),
     // What is no message (instructions, tools) stays as large as it was.
     size: sum(after) + Math.max(0, state.size - sum(before)),
-    compaction: { ...state.compaction, step: null }
+    compaction: { ...state.compaction, step: null, due: false, shrunk: 0 }
   }
 }
 
@@ -369,15 +363,15 @@ const tooLong: Failure = {
 /** Makes the conversation shorter, where that is due; or says that it cannot be. */
 const compactAction = (state: Conversation, settings: Compaction.Settings | null): Action | null => {
   if (settings === null) return null
-  const { overflows, shrunk } = state.compaction
+  const { due, overflows, shrunk } = state.compaction
   const window = settings.window ?? Windows.of(state.model)
-  const isDue = window !== null && state.size >= settings.at * window
-  if (overflows === 0 && !isDue) return null
+  const nears = window !== null && state.size >= settings.at * window
+  if (!due && !nears) return null
   const messages = Pages.toArray(state.messages)
-  // What did not fit although the window says so: the window is smaller than that.
-  const keep =
-    settings.keep * Math.min(window ?? state.size, state.size) * (overflows > 1 ? 0.25 ** (overflows - 1) : 1)
-  const at = overflows > mostTries ? null : Compaction.cut(messages, keep, overflows > 0 ? 1 : 0.1 * window!)
+  const size = Math.min(window ?? Number.POSITIVE_INFINITY, state.size)
+  // What did not fit although it should have: each time less of it is kept.
+  const keep = settings.keep * size * 0.25 ** Math.max(0, overflows - 1)
+  const at = overflows > mostTries ? null : Compaction.cut(messages, keep, due ? 1 : 0.1 * size)
   const less = at === null || shrunk === 0 ? at : Compaction.cut(messages, keep, 1, Math.floor(at / 2 ** shrunk))
   if (less !== null) {
     return {
@@ -388,14 +382,14 @@ const compactAction = (state: Conversation, settings: Compaction.Settings | null
       repeatable: "readonly"
     }
   }
-  return overflows === 0 ? null : { _tag: "FailTurn", failure: tooLong }
+  return due ? { _tag: "FailTurn", failure: tooLong } : null
 }
 
 /** What the agent does now; nothing while its steps are open. */
 export const decide =
   (repeatable: (tool: string) => Repeatable, { compaction, loops, shareOf }: Options = plain) =>
   (state: Conversation, session: SessionState<Conversation>): ReadonlyArray<Action> => {
-    if (state.failure !== null && (compaction === null || state.compaction.overflows === 0)) {
+    if (state.failure !== null && (compaction === null || !state.compaction.due)) {
       return [{ _tag: "FailTurn", failure: state.failure }]
     }
     if (state.calls !== null) return toolSteps(state.calls, repeatable, shareOf)
