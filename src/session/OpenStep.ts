@@ -51,7 +51,8 @@ export const intended = (entry: StepIntended, at: number): OpenStep => ({
 /** The same after a failed attempt. */
 export const nextAttempt = (step: OpenStep, entry: AttemptFailed): OpenStep => {
   const { attempt, decided, failure, nextInput, retryAt: dueAt, startedAt } = entry
-  const partial = entry.partial ?? (nextInput === "original" && step.kind === "model" ? undefined : step.partial)
+  // What a model had said is gone where the next attempt begins anew: a recovery must not go on from it.
+  const partial = step.kind === "model" && nextInput !== "continue" ? undefined : (entry.partial ?? step.partial)
   const next = { ...step, attempt: attempt + 1, dueAt, nextInput, partial }
   // Lost before its time: it is only counted anew, for the reasons that there were.
   if (startedAt < step.dueAt) return { ...next, failures: step.failures ?? step.attempt - 1 }

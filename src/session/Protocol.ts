@@ -7,8 +7,9 @@
 import { Entity } from "@effect/cluster"
 import { Rpc, RpcGroup } from "@effect/rpc"
 import { Schema } from "effect"
-import { Command, Decision, SessionCreated, SessionOutcome, StepKind } from "../domain/Entry.ts"
+import { Command, Decided, Decision, NextInput, SessionCreated, SessionOutcome, StepKind } from "../domain/Entry.ts"
 import * as Errors from "../domain/Errors.ts"
+import { Failure } from "../domain/Failure.ts"
 import { CommandId, SessionKey, StepId } from "../domain/Id.ts"
 import { Json } from "../domain/Json.ts"
 import { Usage } from "../domain/Usage.ts"
@@ -65,7 +66,20 @@ export const SessionView = Schema.Struct({
   /** How many messages wait. */
   queued: Schema.Int,
   open: Schema.Array(
-    Schema.Struct({ step: StepId, kind: StepKind, name: Schema.String, attempt: Schema.Int, dueAt: Schema.Int })
+    Schema.Struct({
+      step: StepId,
+      kind: StepKind,
+      name: Schema.String,
+      attempt: Schema.Int,
+      /** When that attempt begins or has begun, in milliseconds since the epoch. */
+      dueAt: Schema.Int,
+      /** Of an attempt after the first: what it is given, which model it asks if not the first, and why there is one. */
+      nextInput: Schema.optional(NextInput),
+      model: Schema.optional(Schema.String),
+      why: Schema.optional(Schema.Struct({ failure: Failure, decided: Schema.optional(Decided) })),
+      /** It waits for a decision. */
+      held: Schema.optional(Schema.Boolean)
+    })
   ),
   /** Steps that wait for a slot of a pool. `step` is `null` for one that is not intended yet. */
   waiting: Schema.optionalWith(

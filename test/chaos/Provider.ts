@@ -103,7 +103,12 @@ export const make = (log: Log, random: Prng): Effect.Effect<Provider, never, Sco
     fake.script((request, n) => {
       log.record({ _tag: "Asked", call: n })
       const behaviour = answer(request)
-      const outcome = behaviour._tag === "Stream" ? `${provider.mood}, ${behaviour.end}` : String(behaviour.status)
+      const outcome =
+        behaviour._tag === "Stream"
+          ? `${provider.mood}, ${behaviour.end}`
+          : behaviour._tag === "Status"
+            ? String(behaviour.status)
+            : "reset"
       log.record({ _tag: "Answered", call: n, tokens: 15, outcome })
       return behaviour
     })

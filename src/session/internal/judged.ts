@@ -19,6 +19,9 @@ export interface Failed {
   readonly startedAt: number
 }
 
+/** A time that a clock can show, whatever a policy of somebody's own says. */
+const longestMs = 365 * 24 * 60 * 60 * 1000
+
 /** Of what the next attempt is given; what it refers to (the conversation so far) is in the journal's own chain. */
 const hashOf = (step: OpenStep, nextInput: NextInput, model: string | undefined, failed: Failed): string =>
   createHash("sha256")
@@ -100,7 +103,7 @@ export const judged = (
   const decision = ask(judge, step, failed)
   const decided = decidedOf(decision, step, failed)
   if (decision._tag === "Fail" || decision._tag === "Compact") return { _tag: "StepFailed", ...ended, decided }
-  const delayMs = decision._tag === "Ask" ? 0 : Math.max(0, Math.round(decision.delayMs))
+  const delayMs = decision._tag === "Ask" ? 0 : Math.min(longestMs, Math.max(0, Math.round(decision.delayMs)))
   return {
     _tag: "AttemptFailed",
     ...at,
