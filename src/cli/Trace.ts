@@ -3,76 +3,13 @@
  *
  * A pure fold of the journal.
  */
-import type { Reconciled, Recorded, SessionOutcome, StepKind, TurnOutcome } from "../domain/Entry.ts"
+import type { Decided, Reconciled, Recorded } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import { fromUnknown, type Json } from "../domain/Json.ts"
 import { add, type Usage, zero } from "../domain/Usage.ts"
+import type { Step, Trace, Turn } from "./Traced.ts"
 
-export interface Attempt {
-  readonly attempt: number
-  /** Milliseconds since the epoch. */
-  readonly startedAt: number
-  readonly endedAt: number | null
-  readonly outcome: "succeeded" | "failed" | "in doubt" | "running"
-  readonly failure: Failure | null
-  /** What it has found out, where it was to find out what became of the one before. */
-  readonly reconciled?: Reconciled
-}
-
-export interface Step {
-  readonly step: string
-  readonly turn: number
-  readonly kind: StepKind
-  readonly name: string
-  /** `in doubt`: it was running when its runner died, and was not repeated (I5). */
-  readonly outcome: "succeeded" | "failed" | "in doubt" | "open"
-  readonly repeatable: string
-  readonly intendedAt: number
-  readonly endedAt: number | null
-  /** From the first attempt's start to the outcome; `null` while it is open. */
-  readonly durationMs: number | null
-  readonly attempts: ReadonlyArray<Attempt>
-  readonly usage: Usage | null
-  /** Owners of the session while it was open: more than one when a runner died. */
-  readonly epochs: ReadonlyArray<number>
-  /** The transform that made what the model sees of the result. */
-  readonly transform?: string
-  /** What somebody has said became of it, and the command that said so. */
-  readonly settled?: { readonly verdict: string; readonly command: string }
-}
-
-export interface Turn {
-  readonly turn: number
-  readonly command: string
-  /** The message's text. */
-  readonly message: string
-  readonly startedAt: number
-  readonly endedAt: number | null
-  readonly outcome: TurnOutcome | null
-  readonly steps: ReadonlyArray<Step>
-  readonly usage: Usage
-  /** What was decided about it on the way: limits, loops, pauses and their ends, raises. */
-  readonly marks: ReadonlyArray<Mark>
-}
-
-/** Something of a turn that is no step. */
-export interface Mark {
-  /** Milliseconds since the epoch. */
-  readonly at: number
-  /** `paused`, `resumed`, `raised`, or what was noted: `limit`, `loop`, `lastWords`, … */
-  readonly what: string
-  readonly detail: Json
-}
-
-export interface Trace {
-  readonly agent: string
-  readonly agentVersion: string
-  readonly createdAt: number
-  readonly entries: number
-  readonly turns: ReadonlyArray<Turn>
-  readonly usage: Usage
-  readonly outcome: SessionOutcome | null
-}
+export type { Attempt, Mark, Step, Trace, Turn } from "./Traced.ts"
 
 interface Building {
   readonly turns: Array<Turn>
@@ -124,6 +61,7 @@ const closeStep = (
     readonly output?: Json
     readonly reconciled?: Reconciled | undefined
     readonly settled?: string | undefined
+    readonly decided?: Decided | undefined
   },
   outcome: "succeeded" | "failed" | "in doubt",
   failure: Failure | null
@@ -131,7 +69,18 @@ const closeStep = (
   updateStep(building, entry.step, (step) => {
     const startedAt = entry.startedAt ?? step.attempts.at(-1)?.endedAt ?? step.intendedAt
     const reconciled = entry.reconciled === undefined ? {} : { reconciled: entry.reconciled }
-    const last = { attempt: entry.attempt, startedAt, endedAt: at, outcome, failure, ...reconciled }
+    const decided = entry.decided === undefined ? {} : { decided: entry.decided }
+    const cost = failure === null || entry.usage === undefined ? {} : { usage: entry.usage }
+    const last = {
+      attempt: entry.attempt,
+      startedAt,
+      endedAt: at,
+      outcome,
+      failure,
+      ...reconciled,
+      ...decided,
+      ...cost
+    }
     // Where somebody has said how it ended, nothing has run.
     const attempts =
       entry.settled === undefined || step.attempts.length === 0 ? [...step.attempts, last] : step.attempts
@@ -143,13 +92,19 @@ const closeStep = (
       endedAt: at,
       durationMs: at - attempts[0]!.startedAt,
       attempts,
-      usage: entry.usage ?? step.usage,
+      usage: sum(step.usage, entry.usage),
       epochs: step.epochs.includes(epoch) ? step.epochs : [...step.epochs, epoch],
       ...(transform === undefined ? {} : { transform }),
       ...(entry.settled === undefined ? {} : { settled: { verdict, command: entry.settled } })
     }
   })
-  const { usage } = entry
+  spend(building, entry.usage)
+}
+
+const sum = (before: Usage | null, usage: Usage | undefined): Usage | null =>
+  usage === undefined ? before : before === null ? usage : add(before, usage)
+
+const spend = (building: Building, usage: Usage | undefined): void => {
   if (usage === undefined) return
   building.head = { ...building.head, usage: add(building.head.usage, usage) }
   const turn = building.turns.at(-1)
@@ -216,11 +171,16 @@ export const push = (building: Building, recorded: Recorded): void => {
             endedAt: at,
             outcome: "failed",
             failure: entry.failure,
-            ...(entry.reconciled === undefined ? {} : { reconciled: entry.reconciled })
+            ...(entry.reconciled === undefined ? {} : { reconciled: entry.reconciled }),
+            ...(entry.decided === undefined ? {} : { decided: entry.decided }),
+            next: { input: entry.nextInput, dueAt: entry.retryAt },
+            ...(entry.usage === undefined ? {} : { usage: entry.usage })
           }
         ],
+        usage: sum(step.usage, entry.usage),
         epochs: step.epochs.includes(epoch) ? step.epochs : [...step.epochs, epoch]
       }))
+      spend(building, entry.usage)
       return
     case "StepSucceeded":
       closeStep(building, recorded, entry, "succeeded", null)

@@ -10,6 +10,7 @@ import type { Command, Recorded } from "../domain/Entry.ts"
 import { add, type Usage, zero } from "../domain/Usage.ts"
 import type { FeedEvent } from "../feed/index.ts"
 import { duration, line, money, visible } from "./internal/Format.ts"
+import { end, next } from "./internal/Next.ts"
 import { json, type Style } from "./Output.ts"
 
 export interface Words {
@@ -109,7 +110,7 @@ export const make = ({ style, terminal, width }: Options): View => {
     const lost = seen === undefined ? 0 : seen.text.length - event.text
     if (seen !== undefined) Object.assign(seen, { text: seen.text.slice(0, event.text), progress: "" })
     return lost > 0 && terminal
-      ? say(style.yellow(`↶ the last ${lost} characters died with their runner: they come anew`))
+      ? say(style.yellow(`↶ the last ${lost} characters are taken back: they come anew`))
       : nothing
   }
 
@@ -137,12 +138,12 @@ export const make = ({ style, terminal, width }: Options): View => {
         return { out, err: "" }
       }
       case "AttemptFailed": {
-        const wait = entry.retryAt > at ? `, again in ${duration(entry.retryAt - at)}` : ", again"
+        if (entry.usage !== undefined) turn.usage = add(turn.usage, entry.usage)
         const why = `${entry.failure.class}: ${line(entry.failure.message, width - 30)}`
         if (entry.nextInput === "reconcile") {
           return say(style.yellow(`? ${label(entry.step)} ${why}; asking what became of it`), entry.step)
         }
-        return say(style.yellow(`↻ ${label(entry.step)} ${why}${wait}`), entry.step)
+        return say(style.yellow(`↻ ${label(entry.step)} ${why}; ${next(entry, at)}`), entry.step)
       }
       case "StepSucceeded": {
         if (entry.usage !== undefined) turn.usage = add(turn.usage, entry.usage)
@@ -159,7 +160,8 @@ export const make = ({ style, terminal, width }: Options): View => {
       }
       case "StepFailed": {
         if (entry.usage !== undefined) turn.usage = add(turn.usage, entry.usage)
-        const why = `${entry.failure.class}: ${line(entry.failure.message, width - 20)}`
+        const told = end(entry.decided)
+        const why = `${entry.failure.class}: ${line(entry.failure.message, width - 20)}${told === "" ? "" : `; ${told}`}`
         return say(`${style.red("✗")} ${label(entry.step)}  ${style.red(why)}`, entry.step)
       }
       case "StepInDoubt":

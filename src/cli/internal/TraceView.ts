@@ -3,7 +3,8 @@ import { parse } from "../../domain/Claim.ts"
 import type { Usage } from "../../domain/Usage.ts"
 import type { Style } from "../Output.ts"
 import type { Attempt, Step, Trace, Turn } from "../Trace.ts"
-import { duration, line, money } from "./Format.ts"
+import { duration, instant, line, money } from "./Format.ts"
+import { end, next } from "./Next.ts"
 
 const tokens = (usage: Usage): string => `${usage.inputTokens} → ${usage.outputTokens} tokens`
 
@@ -54,7 +55,17 @@ const attemptLine = (attempt: Attempt, width: number, style: Style): string => {
         : attempt.outcome === "in doubt"
           ? "its runner died; it may have had its effect and was not repeated"
           : attempt.outcome
-  return style.dim(`       attempt ${attempt.attempt}  ${took.padStart(8)}  ${why}`)
+  const { decided, endedAt, next: then, usage } = attempt
+  const follows =
+    attempt.reconciled !== undefined
+      ? ""
+      : then === undefined
+        ? end(decided)
+        : next({ decided, nextInput: then.input, retryAt: then.dueAt }, endedAt ?? then.dueAt)
+  const cost = usage === undefined ? "" : `  ${tokens(usage)}  ${money(usage.usd)}`
+  return style.dim(
+    `       attempt ${attempt.attempt}  ${took.padStart(8)}  ${why}${follows === "" ? "" : `; ${follows}`}${cost}`
+  )
 }
 
 const stepLines = (step: Step, names: number, width: number, style: Style): ReadonlyArray<string> => {
@@ -68,10 +79,14 @@ const stepLines = (step: Step, names: number, width: number, style: Style): Read
     step.transform === undefined ? "" : style.dim(`through ${line(step.transform, 32)}`),
     step.settled === undefined ? "" : style.yellow(`settled: it ${step.settled.verdict}`)
   ]
-  const telling = step.attempts.length > 1 || step.outcome === "failed" || step.outcome === "in doubt"
+  const telling = step.attempts.length > 1 || step.outcome !== "succeeded"
+  const due = step.outcome === "open" ? step.attempts.at(-1)?.next?.dueAt : undefined
   return [
     first.join("  ").trimEnd(),
-    ...(telling ? step.attempts.map((attempt) => attemptLine(attempt, width - 40, style)) : [])
+    ...(telling ? step.attempts.map((attempt) => attemptLine(attempt, width - 40, style)) : []),
+    ...(due === undefined
+      ? []
+      : [style.yellow(`       attempt ${(step.attempts.at(-1)?.attempt ?? 0) + 1}  due ${instant(due)} UTC`)])
   ]
 }
 
