@@ -8,8 +8,11 @@ import { Store } from "../store/index.ts"
 import { Acquired, Leaving } from "./Membership.ts"
 import type { Sharding } from "@effect/cluster"
 
-/** How many sessions wake at once: the store serves them all, and a thousand must not starve a client's request. */
-const concurrency = 64
+/**
+ * How many sessions wake at once: as many as keep the store busy. Of a thousand that all begin at once the first would go on
+ * when the last does, and a client's request would wait for them all.
+ */
+const concurrency = 12
 
 /** What a runner that leaves has beyond its tools' time: to see that it leaves, and to hand over. */
 const settlingTime = Duration.millis(350)
@@ -39,11 +42,13 @@ export const layer: Layer.Layer<
 
     const recover = (shards: ReadonlyArray<Shard>) =>
       Effect.gen(function* () {
-        for (const { due, namespace, session, shard, timer } of yield* store.timers(shards)) {
+        const [timers, unfinished] = yield* Effect.all([store.timers(shards), store.unfinished(shards)], {
+          concurrency: "unbounded"
+        })
+        for (const { due, namespace, session, shard, timer } of timers) {
           const key = SessionKey.make({ namespace, session })
           alarms.set(key, shard, timer, due)
         }
-        const unfinished = yield* store.unfinished(shards)
         yield* Effect.forEach(unfinished, (one) => wake(SessionKey.make(one)), { concurrency, discard: true })
       }).pipe(
         Effect.tapError((error) => Effect.logWarning(error.message)),
