@@ -1,6 +1,7 @@
 /**
  * B3. Limits are always on; each ends the turn, says which it was, and the session goes on. Cites I8. (An agent may run on
- * for as long as it is allowed to: A7.)
+ * for as long as it is allowed to: A7. Loops of each kind, budgets of sessions and families, asking for more:
+ * test/agent/Budget.test.ts, TooLong.test.ts; the arithmetic: test/session/Budget.test.ts.)
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Tool, Toolkit } from "@effect/ai"
@@ -37,7 +38,8 @@ const run = (
 ) =>
   Effect.gen(function* () {
     const home = yield* directory
-    const Looper = Agent.make("looper", { toolkit, budget })
+    // Limits hold also where nobody minds a loop.
+    const Looper = Agent.make("looper", { toolkit, budget, loops: false })
     const live = Runner.layerEmbedded({ agents: [Looper], directory: home }).pipe(
       Layer.provide([handlers, endless(options.parallel ?? 1, options.delay ?? "0 millis")])
     )
@@ -100,6 +102,55 @@ describe("B3: limits", () => {
     })
   )
 
+  it.scopedLive("I8: a budget of $0.10 never exceeds its last call, and children cannot outspend their parent", () =>
+    Effect.gen(function* () {
+      const home = yield* directory
+      const Clerk = Agent.make("clerk", { toolkit, loops: false, budget: { usd: 5 } })
+      const Boss = Agent.make("boss", {
+        loops: false,
+        budget: { usd: 0.1, session: { usd: 0.25 } },
+        agents: { delegate: Agent.asTool(Clerk) }
+      })
+      // Two cents a call. The boss gives three tasks at a time, its clerks go on for ever.
+      const usage = { inputTokens: 0, outputTokens: 1_333 }
+      const model = ScriptedModel.make(
+        ScriptedModel.reply((prompt) => {
+          const n = prompt.content.filter(({ role }) => role === "assistant").length
+          const isClerk = JSON.stringify(prompt.content[0]).includes("task")
+          const said = isClerk
+            ? ScriptedModel.calls("again", {}, { id: `c${n}` })
+            : ScriptedModel.parallel(
+                [1, 2, 3].map((i) => ScriptedModel.calls("delegate", { task: `task ${i}` }, { id: `d${n}-${i}` }))
+              )
+          return { ...said, options: { usage } }
+        }),
+        { model: "claude-sonnet-4-5", direct: true }
+      )
+      yield* Effect.gen(function* () {
+        const session = yield* Client.session(Boss, "s")
+        for (let turn = 1; turn <= 4; turn++) {
+          const outcome = yield* session.result(yield* session.send("Go"))
+          expect(outcome).toMatchObject({ _tag: "LimitReached", limit: "usd" })
+        }
+        const { usage } = yield* session.state
+        const clerks = yield* Client.sessions({ agent: "clerk" as never })
+        const theirs = yield* Effect.forEach(clerks, ({ session }) =>
+          Effect.flatMap(Client.existing(session), (clerk) => clerk.state)
+        )
+        const mine = kinds(yield* entriesOf("s"), "model") * 0.02
+        const all = mine + theirs.reduce((sum, { usage }) => sum + (usage.usd ?? 0), 0)
+        expect(usage.usd).toBeCloseTo(all, 3)
+        // The last call of each who was at work when it was met: three clerks.
+        expect(all).toBeLessThanOrEqual(0.25 + 3 * 0.02 + 1e-6)
+        expect(all).toBeGreaterThan(0.2)
+      }).pipe(
+        Effect.provide(
+          Runner.layerEmbedded({ agents: [Boss, Clerk], directory: home }).pipe(Layer.provide([handlers, model]))
+        )
+      )
+    })
+  )
+
   it.scopedLive("I8: time", () =>
     Effect.gen(function* () {
       const { outcome } = yield* run({ wall: "600 millis", tokens: 1e12, usd: 1e6 }, { delay: "50 millis" })
@@ -107,18 +158,25 @@ describe("B3: limits", () => {
     })
   )
 
-  it.scopedLive("I8: an agent that says nothing of limits has them: an endless loop stops at 100 model calls", () =>
+  it.scopedLive("I8: an agent that says nothing of limits has them: 100 model calls, and 10 that lead nowhere", () =>
     Effect.gen(function* () {
       const home = yield* directory
       const Careless = Agent.make("careless", { toolkit })
       const model = ScriptedModel.make(
-        ScriptedModel.reply((prompt) => ScriptedModel.calls("again", {}, { id: `c${prompt.content.length}` })),
+        ScriptedModel.reply((prompt) => {
+          const n = prompt.content.filter(({ role }) => role === "assistant").length
+          const isNew = JSON.stringify(prompt.content[0]).includes("new things")
+          return ScriptedModel.calls(isNew ? `unknown-${n}` : "again", {}, { id: `c${n}` })
+        }),
         { direct: true }
       )
       yield* Effect.gen(function* () {
         const session = yield* Client.session(Careless, "s")
-        const outcome = yield* session.result(yield* session.send("Go"))
+        const outcome = yield* session.result(yield* session.send("Go on with new things"))
         expect(outcome).toEqual({ _tag: "LimitReached", limit: "modelCalls", allowed: 100, used: 100 })
+        const other = yield* Client.session(Careless, "t")
+        expect(yield* other.result(yield* other.send("Go"))).toMatchObject({ _tag: "Looped", loop: "repeat" })
+        expect(kinds(yield* entriesOf("t"), "model")).toBe(10)
         // It does not go on behind our back.
         expect((yield* session.state).open).toEqual([])
       }).pipe(
