@@ -56,7 +56,8 @@ const configOf = (
     runnerShardWeight: settings.weight,
     shardsPerGroup: settings.shards,
     refreshAssignmentsInterval: settings.refresh,
-    sendRetryInterval: "20 millis",
+    // Nobody finds out more than it has looked for.
+    sendRetryInterval: Math.max(20, Duration.toMillis(settings.refresh) / 10),
     // How often the ids of answered requests are forgotten: there is nothing to read.
     entityMessagePollInterval: pollMs,
     // How often it asks which shards are still its own: how soon sessions that were given up are taken up again. Also

@@ -41,7 +41,7 @@ export interface Options<Agents extends ReadonlyArray<Agent.Any>, M, T, E> {
   readonly model?: Layer.Layer<M, E> | undefined
   /** The handlers of the agents' tools, and the services that these need. */
   readonly tools?: Layer.Layer<T, E> | undefined
-  /** Three unless told. */
+  /** One to three, drawn from the seed, unless told. */
   readonly runners?: number | undefined
   /** What clients ask. Unless told: a session or two an agent, a few messages each, some of them interrupted. */
   readonly workload?: Workload | undefined
@@ -121,7 +121,7 @@ const prepare = <const Agents extends ReadonlyArray<Agent.Any>, M, T, E>(options
         services,
         behaviours: options.agents.map(({ behaviour }) => behaviour as Behaviour),
         workload: options.workload ?? usual(options.agents),
-        runners: options.runners ?? 3,
+        runners: options.runners,
         faults,
         kinds: options.kinds,
         fair: options.fair,

@@ -4,7 +4,7 @@ import { Effect } from "effect"
 import { Simulation } from "../../src/testing/index.ts"
 import { given, nature } from "./agents.ts"
 
-const quiet = { ...given, repeatable: nature, fair: true, faults: [] }
+const quiet = { ...given, repeatable: nature, runners: 3, fair: true, faults: [] }
 
 describe("found by the simulator", () => {
   it.effect(

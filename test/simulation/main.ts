@@ -16,7 +16,7 @@ const { values } = parseArgs({
     faults: { type: "string" },
     fates: { type: "string" },
     fair: { type: "boolean", default: false },
-    runners: { type: "string", default: "3" },
+    runners: { type: "string" },
     kinds: { type: "string" },
     list: { type: "boolean", default: false },
     trace: { type: "boolean", default: false }
@@ -49,7 +49,7 @@ for (let n = 0; n < seeds; n++) {
         seed,
         fair: values.fair,
         kinds: values.kinds?.split(",") as ReadonlyArray<Simulation.Fault["_tag"]> | undefined,
-        runners: Number(values.runners),
+        runners: values.runners === undefined ? undefined : Number(values.runners),
         ...(fates === undefined ? {} : { crash: Fates.crash(Fates.parse(fates)) }),
         faults: values.faults === undefined ? undefined : (JSON.parse(values.faults) as ReadonlyArray<Simulation.Fault>)
       })

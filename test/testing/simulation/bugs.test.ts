@@ -20,6 +20,7 @@ describe("the simulator", () => {
               ...given,
               repeatable: nature,
               workload: mixed,
+              runners: 3,
               ...where,
               faults: faults?.(n),
               wraps: wraps(),

@@ -12,6 +12,7 @@ import { Journal } from "../../../journal/index.ts"
 import { Cluster, Membership, RunnerSettings, type RunnerSettingsValues } from "../../../runner/index.ts"
 import { Alarms } from "../../../session/index.ts"
 import { Store } from "../../../store/index.ts"
+import { boot } from "./boot.ts"
 import type { Database } from "./Database.ts"
 import * as Fleet from "./Fleet.ts"
 import type { Network } from "./Network.ts"
@@ -98,7 +99,7 @@ export class Customers {
     this.world.history.record({ _tag: "Life", process: process.name, what: "born" })
     const scope = Effect.runSync(Scope.make())
     process.fork(
-      Layer.buildWithScope(this.#layer(process), scope).pipe(
+      boot(this.#layer(process), scope).pipe(
         Effect.flatMap((context) => this.#serve(process, Context.get(context, Client.Client))),
         Effect.catchAllCause((cause) =>
           Effect.sync(() => {

@@ -4,6 +4,7 @@ import { Processes } from "../../../process/index.ts"
 import { Cluster, Runner, RunnerSettings, type RunnerSettingsValues } from "../../../runner/index.ts"
 import type { Behaviour, Settings as SessionSettingsValues } from "../../../session/index.ts"
 import { Store } from "../../../store/index.ts"
+import { boot } from "./boot.ts"
 import type { Database } from "./Database.ts"
 import type { Network } from "./Network.ts"
 import type { OsProcesses } from "./OsProcesses.ts"
@@ -94,7 +95,7 @@ export class Fleet {
     place.process = process
     place.scope = scope
     this.#life(process, "born")
-    const built = process.fork(Effect.asVoid(Layer.buildWithScope(this.#layer(place, process), scope)))
+    const built = process.fork(Effect.asVoid(boot(this.#layer(place, process), scope)))
     built.addObserver((exit) => {
       // A runner that cannot start ends, and is started again.
       if (Exit.isSuccess(exit) || process.state === "dead") return

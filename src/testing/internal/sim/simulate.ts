@@ -25,7 +25,8 @@ export interface Options {
   /** Model, tools, and what else agents need: built in the world, outside of all processes. */
   readonly services: Layer.Layer<never, unknown>
   readonly workload: Workload
-  readonly runners: number
+  /** Drawn from the seed unless told. */
+  readonly runners?: number | undefined
   /** Drawn from the seed unless told. */
   readonly faults?: ReadonlyArray<Fault> | undefined
   readonly kinds?: ReadonlyArray<Fault["_tag"]> | undefined
@@ -81,12 +82,13 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
   const { history } = world
   const climate = climateOf(world.random.fork("climate"), options.fair === true)
   const plan = options.workload(world.random.fork("workload"))
+  const runners = options.runners ?? world.random.fork("runners").pick([1, 2, 2, 3, 3])
   const faults =
     options.faults ??
     draw(world.random.fork("faults"), {
       most: 12,
       untilMs: faultsUntilMs,
-      runners: options.runners,
+      runners,
       kinds: options.kinds
     })
 
@@ -131,7 +133,7 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
   )
 
   // --- What will happen ---
-  for (let i = 0; i < options.runners; i++) fleet.add()
+  for (let i = 0; i < runners; i++) fleet.add()
   // Whoever looks before there is a runner looks again after a while only.
   world.after(clientsAtMs, () => customers.start())
   for (const fault of faults) {
