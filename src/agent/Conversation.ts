@@ -4,23 +4,26 @@
  * Pure: `evolve` folds what happened into the conversation, `decide` says what comes next. The plan *is* `decide`: nothing
  * is replayed, so a changed prompt, tool or model never breaks a conversation in flight.
  */
-import type { Amounts, Entry, Noted, Repeatable, StepFailed } from "../domain/Entry.ts"
+import type { Entry, Noted, StepFailed } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
-import { type AssistantPart, type Message, textOf, type UserPart } from "../domain/Message.ts"
-import { Windows } from "../model/index.ts"
-import { type Action, type SessionState, State } from "../session/index.ts"
+import type { AssistantPart, Message, UserPart } from "../domain/Message.ts"
+import { State } from "../session/index.ts"
 import * as Pages from "./internal/pages.ts"
+import { mostTries } from "./internal/plan.ts"
 import * as ReadMore from "./internal/readMore.ts"
+import * as Told from "./internal/told.ts"
 import * as Compaction from "./Compaction.ts"
 import * as Loops from "./Loops.ts"
 
+export { decide, type Options } from "./internal/plan.ts"
+
 /** The version of {@link Conversation}'s shape. */
-export const stateVersion = 4
+export const stateVersion = 5
 
 /** A tool call of the last answer. */
-interface Call {
+export interface Call {
   readonly callId: string
   readonly name: string
   readonly params: Json
@@ -40,6 +43,10 @@ export interface Conversation {
   readonly failure: Failure | null
   /** What the model was shown a part of and may read on in. */
   readonly refs: ReadMore.Refs
+  /** Calls of which nobody knows what became, in a word, by step; the last ones. */
+  readonly doubted: Readonly<Record<string, string>>
+  /** What became of such calls: the model is told with the next results, or with the next message. */
+  readonly news: ReadonlyArray<string>
   readonly loops: Loops.Memory
   /** About how many tokens it has: as the last answer's usage says, and an estimate for what came since. */
   readonly size: number
@@ -72,6 +79,8 @@ export const initial: Conversation = {
   calls: null,
   failure: null,
   refs: {},
+  doubted: {},
+  news: [],
   loops: Loops.empty,
   size: 0,
   model: null,
@@ -154,11 +163,27 @@ const settle = (state: Conversation): Conversation => {
     result: result!.value,
     isError: result!.isError
   }))
-  return calls.reduce<Conversation>(
-    (state, { callId, name, result }) =>
-      append(state, { role: "tool", callId, name, result: result!.value, isError: result!.isError }),
-    { ...state, calls: null, loops: Loops.push(state.loops, called) }
+  return withNews(
+    calls.reduce<Conversation>(
+      (state, { callId, name, result }) =>
+        append(state, { role: "tool", callId, name, result: result!.value, isError: result!.isError }),
+      { ...state, calls: null, loops: Loops.push(state.loops, called) }
+    )
   )
+}
+
+/** Where the model can be told something: not between a call and its result. */
+const withNews = (state: Conversation): Conversation =>
+  state.news.reduce<Conversation>((state, text) => noted(state, "doubt", text), { ...state, news: [] })
+
+/** How many calls in doubt are remembered. */
+const mostDoubted = 100
+
+const doubted = (state: Conversation, step: StepId): Conversation => {
+  const call = state.calls?.find(isCall(step))
+  if (call === undefined) return state
+  const all = [...Object.entries(state.doubted), [step, Told.label(call.name, call.params)] as const]
+  return { ...state, doubted: Object.fromEntries(all.slice(-mostDoubted)) }
 }
 
 const answer = (state: Conversation, match: (call: Call) => boolean, result: Call["result"]): Conversation =>
@@ -166,22 +191,6 @@ const answer = (state: Conversation, match: (call: Call) => boolean, result: Cal
     ...state,
     calls: state.calls?.map((call) => (call.result === null && match(call) ? { ...call, result } : call)) ?? null
   })
-
-const toldOf = (failure: Failure): string => {
-  switch (failure.class) {
-    case "Stopped":
-      return "The call was stopped before it was done. It may have had an effect."
-    case "ToolFailed":
-      return failure.message
-    case "TimedOut":
-      return `The call took too long and was stopped: ${failure.message}`
-    default:
-      return `The call failed: ${failure.message}`
-  }
-}
-
-const inDoubt =
-  "The outcome of this call is unknown: the process that ran it died. It may or may not have had its effect, and it was not repeated. Find out what happened before you call it again."
 
 const isCall = (step: StepId) => (call: Call) => call.step === step
 const runs = (state: Conversation, step: StepId) => state.calls?.some(isCall(step)) === true
@@ -201,9 +210,6 @@ const failed = (state: Conversation, { decided, failure, step }: StepFailed): Co
     ? { ...state, failure, compaction: { ...compaction, due: true, overflows: compaction.overflows + 1 } }
     : { ...state, failure }
 }
-
-/** How often a conversation is made shorter because it did not fit, and how often less of it is summarised at a time. */
-const mostTries = 3
 
 const shortened = (state: Conversation, { summary }: CompactOutput): Conversation => {
   const before = Pages.toArray(state.messages)
@@ -244,7 +250,8 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
         : state
     case "TurnStarted": {
       const { [entry.command]: parts, ...pending } = state.pending
-      return append({ ...state, pending, loops: Loops.empty, final: false }, { role: "user", parts: parts ?? [] })
+      const next = withNews({ ...state, pending, loops: Loops.empty, final: false })
+      return append(next, { role: "user", parts: parts ?? [] })
     }
     case "StepIntended": {
       if (entry.kind !== "tool") {
@@ -280,10 +287,16 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
     }
     case "StepFailed":
       return runs(state, entry.step)
-        ? answer(state, isCall(entry.step), { value: toldOf(entry.failure), isError: true })
+        ? answer(state, isCall(entry.step), { value: Told.ofFailure(entry.failure), isError: true })
         : failed(state, entry)
     case "StepInDoubt":
-      return answer(state, isCall(entry.step), { value: inDoubt, isError: true })
+      return answer(doubted(state, entry.step), isCall(entry.step), { value: Told.inDoubt, isError: true })
+    case "DoubtSettled": {
+      const { [entry.step]: call, ...rest } = state.doubted
+      return call === undefined
+        ? state
+        : { ...state, doubted: rest, news: [...state.news, Told.ofSettled(call, entry)] }
+    }
     case "Noted":
       return told(state, entry)
     case "Resumed":
@@ -301,119 +314,4 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
     default:
       return state
   }
-}
-
-/** What an agent's definition says of its loop. */
-export interface Options {
-  readonly loops: Loops.Settings | null
-  readonly compaction: Compaction.Settings | null
-  /** Of a tool that is another agent: the most that one call of it may use. */
-  readonly shareOf: (tool: string) => Amounts | undefined
-}
-
-const plain: Options = { loops: Loops.defaults, compaction: null, shareOf: () => undefined }
-
-const toolSteps = (
-  calls: ReadonlyArray<Call>,
-  repeatable: (tool: string) => Repeatable,
-  shareOf: Options["shareOf"]
-): ReadonlyArray<Action> =>
-  calls
-    .filter((call) => call.step === null && call.result === null)
-    .map((call) => {
-      const share = shareOf(call.name)
-      return {
-        _tag: "Step",
-        kind: "tool",
-        name: call.name,
-        input: { callId: call.callId, params: call.params },
-        repeatable: share === undefined ? repeatable(call.name) : "idempotent",
-        ...(share === undefined ? {} : { share })
-      }
-    })
-
-/** Whether the last round was of tools only that may be called again and again. */
-const isIgnored = ({ messages }: Conversation, ignore: ReadonlySet<string>): boolean => {
-  for (let i = Pages.length(messages) - 1; ignore.size > 0 && i >= 0; i--) {
-    const message = Pages.at(messages, i)!
-    if (message.role !== "tool") return i < Pages.length(messages) - 1
-    if (!ignore.has(message.name)) return false
-  }
-  return false
-}
-
-/** What is to be done about a loop, if there is one. */
-const loopAction = (state: Conversation, settings: Loops.Settings | null): Action | null => {
-  const verdict = settings === null ? null : Loops.judge(state.loops, settings)
-  if (verdict === null || isIgnored(state, settings!.ignore)) return null
-  const { loop, rounds } = verdict
-  const detail = { ...verdict }
-  return verdict.action === "nudge"
-    ? { _tag: "Note", kind: "loop", detail }
-    : { _tag: "Halt", kind: "loop", detail, outcome: { _tag: "Looped", loop, rounds }, ask: verdict.action === "ask" }
-}
-
-const tooLong: Failure = {
-  class: "ContextOverflow",
-  message:
-    "the conversation does not fit the model, and could not be made short enough: what must be kept of it is too long",
-  code: "not_compactable"
-}
-
-/** Makes the conversation shorter, where that is due; or says that it cannot be. */
-const compactAction = (state: Conversation, settings: Compaction.Settings | null): Action | null => {
-  if (settings === null) return null
-  const { due, overflows, shrunk } = state.compaction
-  const window = settings.window ?? Windows.of(state.model)
-  const nears = window !== null && state.size >= settings.at * window
-  if (!due && !nears) return null
-  const messages = Pages.toArray(state.messages)
-  const size = Math.min(window ?? Number.POSITIVE_INFINITY, state.size)
-  // What did not fit although it should have: each time less of it is kept.
-  const keep = settings.keep * size * 0.25 ** Math.max(0, overflows - 1)
-  const at = overflows > mostTries ? null : Compaction.cut(messages, keep, due ? 1 : 0.1 * size)
-  const less = at === null || shrunk === 0 ? at : Compaction.cut(messages, keep, 1, Math.floor(at / 2 ** shrunk))
-  if (less !== null) {
-    return {
-      _tag: "Step",
-      kind: "model",
-      name: "compact",
-      input: { messages: Pages.length(state.messages), compact: less },
-      repeatable: "readonly"
-    }
-  }
-  return due ? { _tag: "FailTurn", failure: tooLong } : null
-}
-
-/** What the agent does now; nothing while its steps are open. */
-export const decide =
-  (repeatable: (tool: string) => Repeatable, { compaction, loops, shareOf }: Options = plain) =>
-  (state: Conversation, session: SessionState<Conversation>): ReadonlyArray<Action> => {
-    if (state.failure !== null && (compaction === null || !state.compaction.due)) {
-      return [{ _tag: "FailTurn", failure: state.failure }]
-    }
-    if (state.calls !== null) return toolSteps(state.calls, repeatable, shareOf)
-    for (const id in session.open) if (session.open[id]!.kind === "model") return []
-    const last = Pages.last(state.messages)
-    if (last?.role === "assistant" && state.failure === null) return [{ _tag: "EndTurn", output: textOf(last.parts) }]
-    if (state.final && last?.role === "tool") return [{ _tag: "EndTurn", output: lastText(state) }]
-    const first = loopAction(state, loops) ?? compactAction(state, compaction)
-    return [
-      first ?? {
-        _tag: "Step",
-        kind: "model",
-        name: session.agent,
-        input: { messages: Pages.length(state.messages) },
-        repeatable: "readonly"
-      }
-    ]
-  }
-
-/** What the model said last. */
-const lastText = ({ messages }: Conversation): string => {
-  for (let i = Pages.length(messages) - 1; i >= 0; i--) {
-    const message = Pages.at(messages, i)!
-    if (message.role === "assistant") return textOf(message.parts)
-  }
-  return ""
 }
