@@ -206,6 +206,9 @@ export const make = (
     }
 
     const follow = (entry: Entry) => {
+      if (traced && (entry._tag === "AttemptFailed" || entry._tag === "StepFailed")) {
+        TurnSpan.attemptFailed(turnSpan, entry, clock.unsafeCurrentTimeMillis())
+      }
       switch (entry._tag) {
         case "AttemptFailed":
           return entry.nextInput === "continue"

@@ -25,7 +25,9 @@ export const SpanName = {
 /** Events on spans. */
 export const EventName = {
   /** On a turn: a step of it has waited for a slot of its pool, and has one. */
-  poolWaited: "perdure.pool.waited"
+  poolWaited: "perdure.pool.waited",
+  /** On a turn: an attempt of a step of it has failed, and a policy has decided what is next. */
+  attemptFailed: "perdure.attempt.failed"
 } as const
 
 /** Attribute keys of spans and metrics. */
@@ -84,6 +86,15 @@ export const Attribute = {
   waitMs: "perdure.wait.ms",
   /** The closed union `FailureClass`. */
   failureClass: "perdure.failure.class",
+  /** What is done after a failed attempt: `retry`, `fallback`, `compact`, `ask`, `fail`. */
+  plan: "perdure.policy.plan",
+  /** The policy and its rule that decided so. */
+  policy: "perdure.policy.name",
+  rule: "perdure.policy.rule",
+  /** How long until the next attempt, in milliseconds. */
+  retryMs: "perdure.retry.ms",
+  /** What the next attempt is given: `original`, `continue`, `repaired`, … */
+  nextInput: "perdure.retry.input",
   /** Sessions, entries and bytes of one flush, or entries that a wake folded. */
   sessions: "perdure.sessions",
   entries: "perdure.entries",

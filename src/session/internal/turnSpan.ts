@@ -1,6 +1,7 @@
 /** The span of a running turn: opened when this runner begins or takes over the turn, closed when it ends or leaves. */
 import { Deferred, Effect, Runtime, type Tracer } from "effect"
-import { Spans } from "../../telemetry/index.ts"
+import type { AttemptFailed, StepFailed } from "../../domain/Entry.ts"
+import { Names, Spans } from "../../telemetry/index.ts"
 
 export interface TurnSpan {
   /** Makes the steps' spans its children. */
@@ -8,6 +9,25 @@ export interface TurnSpan {
   /** Something happened, `at` in milliseconds since the epoch. */
   readonly event: (name: string, at: number, attributes: Readonly<Record<string, unknown>>) => void
   readonly end: (outcome: string) => void
+}
+
+/** Says of a failed attempt why, what is next, who decided so, and what it cost. */
+export const attemptFailed = (span: TurnSpan, entry: AttemptFailed | StepFailed, at: number): void => {
+  const { decided, failure, usage } = entry
+  const { Attribute } = Names
+  span.event(Names.EventName.attemptFailed, at, {
+    [Attribute.step]: entry.step,
+    [Attribute.attempt]: entry.attempt,
+    [Attribute.failureClass]: failure.class,
+    ...(decided === undefined
+      ? {}
+      : { [Attribute.plan]: decided.plan, [Attribute.policy]: decided.policy, [Attribute.rule]: decided.rule }),
+    ...(decided?.model === undefined ? {} : { [Attribute.model]: decided.model }),
+    ...(entry._tag === "StepFailed"
+      ? {}
+      : { [Attribute.retryMs]: Math.max(0, entry.retryAt - at), [Attribute.nextInput]: entry.nextInput }),
+    ...(usage?.usd == null ? {} : { [Attribute.usd]: usage.usd })
+  })
 }
 
 /** What stands for a span where nobody looks. */
