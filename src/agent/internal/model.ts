@@ -14,6 +14,7 @@ import { Metrics, Spans } from "../../telemetry/index.ts"
 import * as Compaction from "../Compaction.ts"
 import type { CompactOutput, Conversation, ModelInput, ModelOutput } from "../Conversation.ts"
 import * as Pages from "./pages.ts"
+import { repaired } from "./repaired.ts"
 
 /**
  * A conversation as the model sees it: claimed text in full, a tool's large output as its head and tail. It grows at its
@@ -139,7 +140,7 @@ export const perform =
       const started = yield* Clock.currentTimeMillis
       const asked = Model.call({
         instructions: options.instructions,
-        messages,
+        messages: repaired(step, messages),
         toolkit: isEmpty(state.refs) ? options.toolkit : options.toolkitToReadOn,
         ...(compact === undefined && !state.final ? {} : { toolChoice: "none" as const }),
         prefix,
