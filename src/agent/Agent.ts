@@ -17,6 +17,7 @@ import type { StepKind } from "../domain/Entry.ts"
 import { AgentName } from "../domain/Id.ts"
 import { Models } from "../model/index.ts"
 import type { Processes } from "../process/index.ts"
+import { RateLimits } from "../resilience/index.ts"
 import { AgentUnfit, type Behaviour, Decide, type Problem } from "../session/index.ts"
 import * as Compaction from "./Compaction.ts"
 import * as Conversation from "./Conversation.ts"
@@ -212,6 +213,7 @@ export const make = <
   const fallbacks: ReadonlyArray<string> = options.fallbacks ?? []
   const policies = Policies.resolve((options.policy ?? {}) as Policies.Policies, repeatable, fallbacks)
   const chain = options.model === undefined ? fallbacks : [options.model, ...fallbacks]
+  const asked = [options.model ?? RateLimits.unnamed, ...fallbacks]
   const behaviour: Behaviour<Conversation.Conversation> = {
     agent: AgentName.make(name),
     agents: Object.values(delegates).map(({ agent }) => agent),
@@ -245,6 +247,10 @@ export const make = <
       modelPool,
       ...Object.keys(toolkit.tools).map((tool) => Decide.poolOf({ pool, runsOn: tagOf }, "tool", tool))
     ],
+    chain: (step) => (step === "compact" && compaction?.model !== undefined ? [compaction.model] : asked),
+    models: compaction?.model === undefined ? asked : [...asked, compaction.model],
+    // And an answer.
+    tokens: ({ size }) => size + 1_000,
     check: check(name, chain, compaction?.model, [...policies.problems, ...tools.problems]),
     policy: policies.judge
   }

@@ -19,6 +19,7 @@ import type { AssistantPart, Message } from "../domain/Message.ts"
 import type { Usage } from "../domain/Usage.ts"
 import * as Direct from "./Direct.ts"
 import { Collector, type Delta, type Finish } from "./internal/Collector.ts"
+import type { OnResponse } from "./internal/Ear.ts"
 import { lenient } from "./internal/Leniency.ts"
 import { type Part, type Reading, read, readAll, silent } from "./internal/Reading.ts"
 import { continued, toPrompt } from "./internal/ToPrompt.ts"
@@ -45,6 +46,8 @@ export interface Request {
   readonly silence: Duration.DurationInput
   /** Called with text as it comes, in order; the next part is read when it returns. */
   readonly onDelta: (delta: Delta) => Effect.Effect<void>
+  /** Called when a response of the provider begins, whatever it is. */
+  readonly onResponse?: OnResponse | undefined
 }
 
 export interface Answer {
@@ -93,7 +96,15 @@ export const call = (request: Request): Effect.Effect<Answer, StepFailure, Langu
     const tools = yield* attempt(() => lenient(request.toolkit), noSchema)
     const prefix = continued(request.prefix)
     const collector = new Collector(prefix)
-    const reading: Reading = { collector, tools, clock, onDelta: request.onDelta, since: 0n, waiting: false }
+    const reading: Reading = {
+      collector,
+      tools,
+      clock,
+      onDelta: request.onDelta,
+      onResponse: request.onResponse,
+      since: 0n,
+      waiting: false
+    }
 
     const prompt = yield* attempt(() => toPrompt(request.instructions, request.messages, prefix), noAddress)
     const parts =

@@ -15,6 +15,7 @@ export type Behaviour =
       readonly beats: ReadonlyArray<Beat>
       /** How it ends: properly, by cutting the connection, or never. */
       readonly end: "close" | "cut" | "hang"
+      readonly headers?: Readonly<Record<string, string>>
     }
   | {
       readonly _tag: "Status"
@@ -105,7 +106,7 @@ export const make: Effect.Effect<FakeProvider, never, Scope.Scope> = Effect.gen(
       response.socket?.resetAndDestroy()
       return
     }
-    response.writeHead(200, { "content-type": "text/event-stream" })
+    response.writeHead(200, { "content-type": "text/event-stream", ...behaviour.headers })
     response.flushHeaders()
     for (const beat of behaviour.beats) {
       if (response.destroyed) return

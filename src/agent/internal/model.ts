@@ -8,7 +8,8 @@ import type { Namespace } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
 import { type AssistantPart, join, type Message, textOf } from "../../domain/Message.ts"
 import type { Usage } from "../../domain/Usage.ts"
-import { Model, Models } from "../../model/index.ts"
+import { Model, Models, RateHeaders } from "../../model/index.ts"
+import { type Limiter, RateLimits } from "../../resilience/index.ts"
 import type { OpenStep, StepContext, StepOutput } from "../../session/index.ts"
 import { Metrics, Spans } from "../../telemetry/index.ts"
 import * as Compaction from "../Compaction.ts"
@@ -100,7 +101,7 @@ export interface Options {
 
 /** The model that the journal says, else the first one: a definition may have changed since a step fell back. */
 const withModel =
-  (first: string | undefined, step: OpenStep) =>
+  (first: string | undefined, step: Pick<OpenStep, "model">) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E | StepFailure, R> =>
     Effect.suspend((): Effect.Effect<A, E | StepFailure, R> => {
       if (step.model === undefined && first === undefined) return effect
@@ -118,6 +119,27 @@ const withModel =
           : Effect.zipRight(told, Effect.provide(effect, model))
       })
     })
+
+/** The model that the call was let through to: where one is left alone for a while, the next of the chain. */
+const chosen = (first: string | undefined, step: OpenStep, context: StepContext): Pick<OpenStep, "model"> => {
+  const model = context.call?.model ?? step.model
+  return first === undefined && model === RateLimits.unnamed ? {} : { model }
+}
+
+/** What a response says of its provider's limits. Where there is no word of both together, what goes in is the measure. */
+const heard = (headers: Readonly<Record<string, string>>, now: number): Limiter.Heard => {
+  const all = RateHeaders.limits(headers, now)
+  const left = (...kinds: ReadonlyArray<RateHeaders.Limit["of"]>): Limiter.Left | undefined => {
+    for (const kind of kinds) {
+      const found = all.find((one) => one.of === kind)
+      if (found === undefined || found.remaining === null || found.resetMs === null) continue
+      const { limit, remaining, resetMs } = found
+      return { remaining, resetMs, ...(limit === null ? {} : { limit }) }
+    }
+    return undefined
+  }
+  return { requests: left("requests"), tokens: left("tokens", "input-tokens") }
+}
 
 /** Performs a model step. */
 export const perform =
@@ -137,7 +159,9 @@ export const perform =
           ? ((yield* Claim.resolve(namespace, step.partial)) as { readonly parts?: ReadonlyArray<AssistantPart> })
           : undefined
       const prefix = partial?.parts ?? []
-      const started = yield* Clock.currentTimeMillis
+      const { call } = context
+      const clock = yield* Effect.clock
+      const started = clock.unsafeCurrentTimeMillis()
       const asked = Model.call({
         instructions: options.instructions,
         messages: repaired(step, messages),
@@ -145,6 +169,10 @@ export const perform =
         ...(compact === undefined && !state.final ? {} : { toolChoice: "none" as const }),
         prefix,
         silence: options.silence,
+        onResponse:
+          call === undefined
+            ? undefined
+            : (status, headers) => call.heard(heard(headers, clock.unsafeCurrentTimeMillis()), status < 400),
         onDelta: (delta) =>
           delta.channel === "params" || compact !== undefined ? Effect.void : context.emit(delta.channel, delta.text)
       }).pipe(
@@ -154,7 +182,7 @@ export const perform =
         )
       )
       const first = compact === undefined ? options.model : (options.summariser ?? options.model)
-      const answer = yield* withModel(first, step)(Spans.modelCall(of(step, context))(asked))
+      const answer = yield* withModel(first, chosen(first, step, context))(Spans.modelCall(of(step, context))(asked))
       const { usage } = answer
       yield* Metrics.modelCalled({
         provider: answer.provider ?? "_OTHER",

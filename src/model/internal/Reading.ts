@@ -18,6 +18,7 @@ import {
 import type { Failure } from "../../domain/Failure.ts"
 import * as Classify from "../Classify.ts"
 import type { Collector, Delta } from "./Collector.ts"
+import { listening, type OnResponse } from "./Ear.ts"
 import type { Lenient } from "./Leniency.ts"
 
 /** How the reading of a stream ended. */
@@ -32,11 +33,11 @@ export type Part = Response.AnyPart | Response.StreamPartEncoded
 const failed = (failure: Failure): End => ({ _tag: "Failed", failure })
 
 /** A provider's package may not trace, log or report what its errors hold: request headers and bodies (I12). */
-const muffled = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+const muffled = <A, E, R>(effect: Effect.Effect<A, E, R>, onResponse: OnResponse | undefined): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const level = fiber.getFiberRef(FiberRef.currentMinimumLogLevel)
     return effect.pipe(
-      Effect.withTracerEnabled(false),
+      onResponse === undefined ? Effect.withTracerEnabled(false) : listening(onResponse),
       Effect.withUnhandledErrorLogLevel(Option.none()),
       LogLevel.lessThan(level, LogLevel.Info)
         ? Effect.locally(FiberRef.currentMinimumLogLevel, LogLevel.Info)
@@ -74,6 +75,7 @@ export interface Reading {
   readonly tools: Lenient
   readonly clock: Clock.Clock
   readonly onDelta: (delta: Delta) => Effect.Effect<void>
+  readonly onResponse: OnResponse | undefined
   /** When the provider was last asked for more, by the monotonic clock, and whether its answer is still out. */
   since: bigint
   waiting: boolean
@@ -117,7 +119,7 @@ export const read = (parts: Stream.Stream<Part, AiError.AiError>, reading: Readi
       const next: Effect.Effect<End> = Effect.suspend(() => {
         reading.since = reading.clock.unsafeCurrentTimeNanos()
         reading.waiting = true
-        return Effect.matchCauseEffect(muffled(pull), {
+        return Effect.matchCauseEffect(muffled(pull, reading.onResponse), {
           onFailure: (cause) => {
             reading.waiting = false
             return brokenOff(reading, cause)

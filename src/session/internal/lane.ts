@@ -299,8 +299,10 @@ export class Lane {
   /** The last word: nothing of this runner is out any more. */
   readonly leave: Effect.Effect<void> = Effect.suspend(() => {
     this.permits.tidy(true)
-    if (this.outbox.isStranger) return Effect.void
-    return Effect.ignore(Effect.timeoutOption(this.around.ask({ ...this.request(0), want: 0 }), againMs))
+    if (this.outbox.isStranger || this.around.runners() <= 1) return Effect.void
+    // What is not interruptible cannot time out.
+    const told = Effect.interruptible(this.around.ask({ ...this.request(0), want: 0 }))
+    return Effect.ignore(Effect.timeoutOption(told, againMs))
   })
 }
 

@@ -103,7 +103,8 @@ export class Permits {
         held.begun = true
       },
       heard: (heard, answered) => {
-        held.heard = heard
+        // What is told now is not told again when it is old.
+        held.heard = answered ? undefined : heard
         if (answered) this.to.report({ id, model, what: "seen", ...(heard === undefined ? {} : { heard }) })
       },
       over: (ending) => {
