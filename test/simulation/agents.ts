@@ -40,6 +40,8 @@ const Large = of("large").annotate(Tool.Readonly, true)
 const tools = Toolkit.make(Book, Slow, Break, Shell, Serve, Pay, Stages, Look, Hang, Large)
 
 export type ToolName = keyof typeof tools.tools
+/** What a message may name: of a boss, its clerks too. */
+export type Named = ToolName | "clerk"
 
 /** What may really be done with them, whatever a runtime makes of it. */
 export const nature: Readonly<Record<ToolName, Repeatable>> = {
@@ -97,24 +99,33 @@ const textOf = (message: Prompt.Message | undefined): string =>
     ? ""
     : message.content.reduce((text, part) => (part.type === "text" ? text + part.text : text), "")
 
+/** A script, and not a note of the runtime's. */
+const isScript = (text: string): boolean => text.startsWith("[[") || text === "[]"
+
 /** What a message tells the model to do. */
 const scriptOf = (text: string): ReadonlyArray<ReadonlyArray<string>> => {
-  const script: unknown = JSON.parse(text.startsWith("[") ? text : "[]")
+  const script: unknown = JSON.parse(isScript(text) ? text : "[]")
   return script as ReadonlyArray<ReadonlyArray<string>>
 }
 
 const { calls, reply, says, text } = ScriptedModel
 
+/** For a clerk, and as far as it comes. */
+const task = '[["look"],["pay","look"],["stages"],["look","large"],["book"],["look"],["pay"],["slow"]]'
+
 /** The model that obeys. Each answer costs 20 tokens. */
 export const obedient = reply((prompt) => {
   const { content } = prompt
-  const asked = content.findLastIndex((message) => message.role === "user" && textOf(message).startsWith("["))
+  const asked = content.findLastIndex((message) => message.role === "user" && isScript(textOf(message)))
   const script = scriptOf(textOf(content[asked]))
   const answer = content.slice(asked).filter(({ role }) => role === "assistant").length
   const due = script[answer]
   const usage = { inputTokens: 10, outputTokens: 10 }
   if (due === undefined) return text(`That was all, after ${script.length} answers of mine.`, { tokens: 4, usage })
-  return { ...says(`Now ${due.join(" and ")}.`, ...due.map((name) => calls(name, {}))), options: { tokens: 3, usage } }
+  return {
+    ...says(`Now ${due.join(" and ")}.`, ...due.map((name) => calls(name, name === "clerk" ? { task } : {}))),
+    options: { tokens: 3, usage }
+  }
 })
 
 export const Busy = Agent.make("busy", {
@@ -134,7 +145,23 @@ export const Frugal = Agent.make("frugal", {
 /** Has all the time in the world: nothing but a runner that remembers it wakes a session of its. */
 export const Patient = Agent.make("patient", { toolkit: tools, silence: "10 seconds" })
 
-export const agents = [Busy, Frugal, Patient]
+/** What another is given to do: more than its share allows. */
+const Clerk = Agent.make("clerk", { toolkit: tools, silence: "10 seconds" })
+
+/** Gives its work to others, several at once, from one budget; somebody may allow more. */
+export const Boss = Agent.make("boss", {
+  toolkit: tools,
+  agents: { clerk: Agent.asTool(Clerk) },
+  budget: {
+    wall: "60 seconds",
+    tokens: 400,
+    session: { tokens: 700 },
+    onLimit: { ask: { deadline: "4 seconds" } }
+  },
+  silence: "10 seconds"
+})
+
+export const agents = [Busy, Frugal, Patient, Boss, Clerk]
 
 /** What these agents are given. */
 export const given = { agents, model: ScriptedModel.make(obedient, { direct: true }), tools: handlers }

@@ -1,15 +1,17 @@
 /** What clients ask of the agents here: anything, or one feature at a time. */
 import type { Plan, Planned, PlannedSession, Workload } from "../../src/testing/internal/sim/Workload.ts"
-import type { ToolName } from "./agents.ts"
+import type { Named, ToolName } from "./agents.ts"
 
 type Chance = Parameters<Workload>[0]
-type Script = ReadonlyArray<ReadonlyArray<ToolName>>
+type Script = ReadonlyArray<ReadonlyArray<Named>>
 
 const all: ReadonlyArray<ToolName> = [
   ...(["book", "book", "slow", "break", "shell", "serve", "pay", "pay", "stages", "look", "look", "hang"] as const)
 ]
 
-const script = (chance: Chance, from: ReadonlyArray<ToolName>): Script =>
+const clerks = ["clerk", "clerk", "clerk", "clerk"] as const
+
+const script = (chance: Chance, from: ReadonlyArray<Named>): Script =>
   Array.from({ length: chance.int(0, 3) }, () => Array.from({ length: chance.int(1, 3) }, () => chance.pick(from)))
 
 const said = (script: Script): string => JSON.stringify(script)
@@ -22,14 +24,18 @@ const send = (id: string, at: number, script: Script, whenBusy: Planned["whenBus
   whenBusy
 })
 
+const raise = (id: string, at: number, by: object): Planned => ({ id, at, kind: "Raise", text: JSON.stringify(by) })
+
 const session = (chance: Chance, id: string, agent: string): PlannedSession => {
   // Whoever has no limit of time must not call what never ends.
-  const from = agent === "patient" ? all.filter((name) => name !== "hang") : all
+  const from: ReadonlyArray<Named> =
+    agent === "patient" ? all.filter((name) => name !== "hang") : agent === "boss" ? [...all, ...clerks] : all
   let at = chance.int(0, 2_000)
   const commands = Array.from({ length: chance.int(1, 4) }, (_, n): Planned => {
     at += chance.int(0, 4_000)
     if (n > 0 && chance.chance(0.2)) return { id: `c${n}`, at, kind: "Interrupt" }
     if (n > 0 && chance.chance(0.1)) return { id: `c${n}`, at, kind: "Cancel" }
+    if (agent === "boss" && chance.chance(0.2)) return raise(`c${n}`, at, { tokens: chance.int(20, 200) })
     return send(`c${n}`, at, script(chance, from), chance.pick(["enqueue", "enqueue", "interrupt", "reject"] as const))
   })
   return { id, agent, commands, readers: chance.int(0, 2) }
@@ -38,7 +44,7 @@ const session = (chance: Chance, id: string, agent: string): PlannedSession => {
 /** A few sessions that do anything. */
 export const mixed: Workload = (chance) => ({
   sessions: Array.from({ length: chance.int(1, 4) }, (_, n) =>
-    session(chance, `s${n + 1}`, chance.pick(["busy", "busy", "busy", "frugal", "patient"]))
+    session(chance, `s${n + 1}`, chance.pick(["busy", "busy", "busy", "frugal", "patient", "boss"]))
   )
 })
 
@@ -61,6 +67,18 @@ const small = {
   /** A limit that is met, and a timer that ends a turn. */
   limits: () =>
     one([send("m", 0, [["look", "look"], ["look", "look"], ["look"]]), send("n", 100, [["hang"]])], "frugal"),
+  /** Agents that work for another from one budget, which somebody raises while it waits for that. */
+  family: () =>
+    one(
+      [
+        send("m", 0, [["clerk", "clerk", "book"], ["clerk", "look"], ["clerk"]]),
+        raise("r", 6_000, { tokens: 150 }),
+        send("n", 7_000, [["clerk", "clerk", "clerk"]])
+      ],
+      "boss"
+    ),
+  /** A parent that is cancelled while its children work. */
+  orphans: () => one([send("m", 0, [["clerk", "clerk"]]), { id: "x", at: 2_500, kind: "Cancel" }], "boss"),
   /** Content that is too large for a row. */
   large: () => one([send("m", 0, [["large"], ["book"]])])
 } satisfies Record<string, Workload>

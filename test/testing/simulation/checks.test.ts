@@ -226,7 +226,7 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
       story.finished.limits = { busy: limits }
       return story
     },
-    /beyond the limit: 1 tool calls/
+    /beyond the turn's limit: 1 toolCalls/
   ],
   [
     "I8",

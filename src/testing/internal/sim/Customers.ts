@@ -6,7 +6,7 @@
  * the cursor that they had.
  */
 import { Context, Effect, Exit, Layer, Scope } from "effect"
-import { Client, type Session, Transport } from "../../../client/index.ts"
+import { Client, type Raise, type Session, Transport } from "../../../client/index.ts"
 import { Blobs } from "../../../blob/index.ts"
 import { Journal } from "../../../journal/index.ts"
 import { Cluster, Membership, RunnerSettings, type RunnerSettingsValues } from "../../../runner/index.ts"
@@ -188,7 +188,9 @@ export class Customers {
     const once = this.#ask({ ...at, command: id, kind, text: JSON.stringify([kind, text, whenBusy]) }, () =>
       kind === "Send"
         ? session.send(text ?? "", { id, ...(whenBusy === undefined ? {} : { whenBusy }) })
-        : session.stop(kind === "Cancel" ? "cancel" : "interrupt", { id })
+        : kind === "Raise"
+          ? session.raise(JSON.parse(text ?? "{}") as Raise, { id })
+          : session.stop(kind === "Cancel" ? "cancel" : "interrupt", { id })
     )
     return Effect.gen(this, function* () {
       yield* Effect.sleep(Math.max(0, planned.at - this.world.elapsed))

@@ -12,7 +12,7 @@ import type { Limits } from "../../../session/index.ts"
 import type { SessionInfo, Timer, Written } from "../../../store/index.ts"
 
 /** What a client asks of a session. */
-export type CommandKind = "Create" | "Send" | "Interrupt" | "Cancel"
+export type CommandKind = "Create" | "Send" | "Interrupt" | "Cancel" | "Raise"
 
 /** A row as the store was given it, without its bytes. */
 export interface AppendedRow {
@@ -162,6 +162,8 @@ export interface Finished {
   readonly final: Final
   /** By agent: what a turn may use. */
   readonly limits: Readonly<Record<string, Limits>>
+  /** By agent, where it says so: what a session may use. */
+  readonly sessionLimits?: Readonly<Record<string, Limits>> | undefined
   /** What each tool really allows, by name, whatever the runtime was told; what the journal says where it is missing. */
   readonly tools: Readonly<Record<string, Repeatable>>
   /** Texts that must be nowhere in what was stored or told (I12). */

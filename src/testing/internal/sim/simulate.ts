@@ -195,6 +195,11 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
       events: history.events,
       tools: options.tools ?? {},
       limits: Object.fromEntries(options.behaviours.map(({ agent, limits }) => [agent, limits])),
+      sessionLimits: Object.fromEntries(
+        options.behaviours.flatMap(({ agent, bounds }) =>
+          bounds?.session === undefined ? [] : [[agent, bounds.session]]
+        )
+      ),
       canaries: options.canaries ?? [],
       final: {
         at: finalAt,

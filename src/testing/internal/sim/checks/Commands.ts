@@ -62,6 +62,9 @@ const once: Check = ({ sessions }) =>
     })
   })
 
+const isChild = ([first]: ReadonlyArray<Recorded>): boolean =>
+  first?.entry._tag === "SessionCreated" && first.entry.parent !== undefined
+
 /** What is in the journal is what a client had sent under that id. */
 const asSent: Check = (facts) => {
   const sent = new Map<string, Set<string | undefined>>()
@@ -72,6 +75,8 @@ const asSent: Check = (facts) => {
   }
   const wrong = [...facts.sessions.values()].flatMap(({ entries, key }) =>
     entries.flatMap(({ entry, seq }) => {
+      // A child is asked by its parent.
+      if (isChild(entries)) return []
       if (entry._tag !== "CommandAccepted") return []
       const texts = sent.get(`${key} ${entry.id}`)
       if (texts === undefined) return [violation(key, `command ${entry.id} at ${seq} was sent by nobody`)]

@@ -8,6 +8,17 @@ const late_ms = 120_000
 
 const came: Check = ({ finished }) => (finished.final.stuck === null ? [] : [stuck(null, finished.final.stuck)])
 
+/** It waits for somebody, and nobody came: that is no fault of the runtime's. */
+const isPaused = ({ entries }: SessionFacts): boolean => {
+  const open = new Set<string>()
+  for (const { entry } of entries) {
+    if (entry._tag === "Paused") open.add(entry.pause)
+    if (entry._tag === "Resumed") open.delete(entry.pause)
+    if (entry._tag === "TurnEnded") open.clear()
+  }
+  return open.size > 0
+}
+
 const turnOf = ({ entries }: SessionFacts, command: string): "none" | "open" | "ended" => {
   let turn: number | null = null
   for (const { entry } of entries) {
@@ -20,7 +31,7 @@ const turnOf = ({ entries }: SessionFacts, command: string): "none" | "open" | "
 /** Each accepted message has had its turn, or its session has ended before. */
 const answered: Check = ({ sessions }) =>
   [...sessions.values()].flatMap((session) => {
-    if (session.entries.some(({ entry }) => entry._tag === "SessionEnded")) return []
+    if (session.entries.some(({ entry }) => entry._tag === "SessionEnded") || isPaused(session)) return []
     return session.entries.flatMap(({ entry, seq }) => {
       if (entry._tag !== "CommandAccepted") return []
       if (entry.command._tag === "Cancel") return [stuck(session.key, `it was cancelled at ${seq} and goes on`)]
@@ -47,7 +58,7 @@ const rows: Check = ({ finished, sessions }) =>
     const session = sessions.get(key)
     if (session === undefined) return []
     const ended = session.entries.some(({ entry }) => entry._tag === "SessionEnded")
-    const expected = ended ? "ended" : "resting"
+    const expected = ended ? "ended" : isPaused(session) ? "paused" : "resting"
     return info.status === expected ? [] : [stuck(key, `its row says that it is ${info.status}, not ${expected}`)]
   })
 

@@ -1,48 +1,8 @@
-/** I8, I9 and I10: no turn outruns its budget, a timer fires once and in time, nothing is open in what is closed. */
-import type { Recorded } from "../../../../domain/Entry.ts"
-import * as Usage from "../../../../domain/Usage.ts"
-import type { Limits } from "../../../../session/index.ts"
-import { type Check, isOutcome, placed, type SessionFacts, stepOf, type Violation } from "./Facts.ts"
+/** I9 and I10: a timer fires once and in time, nothing is open in what is closed. */
+import { type Check, isOutcome, type SessionFacts, stepOf, type Violation } from "./Facts.ts"
 
-const i8 = (session: string, what: string): Violation => ({ invariant: "I8", session, what })
 const i9 = (session: string, what: string): Violation => ({ invariant: "I9", session, what })
 const i10 = (session: string, what: string): Violation => ({ invariant: "I10", session, what })
-
-const usageOf = ({ entry }: Recorded): Usage.Usage =>
-  (entry._tag === "StepSucceeded" || entry._tag === "StepFailed" || entry._tag === "AttemptFailed"
-    ? entry.usage
-    : undefined) ?? Usage.zero
-
-/** No step is intended when the turn has used up what it may. */
-const budget = ({ entries, key }: SessionFacts, limits: Limits): ReadonlyArray<Violation> => {
-  let used = { steps: 0, model: 0, tool: 0, custom: 0, usage: Usage.zero }
-  return entries.flatMap((recorded) => {
-    const { entry, seq } = recorded
-    if (entry._tag === "TurnStarted") used = { steps: 0, model: 0, tool: 0, custom: 0, usage: Usage.zero }
-    used = { ...used, usage: Usage.add(used.usage, usageOf(recorded)) }
-    if (entry._tag !== "StepIntended") return []
-    used = { ...used, steps: used.steps + 1, [entry.kind]: used[entry.kind] + 1 }
-    const rows: ReadonlyArray<readonly [string, boolean]> = [
-      [`${used.steps} steps`, used.steps > limits.steps],
-      [`${used.model} model calls`, used.model > limits.modelCalls],
-      [`${used.tool} tool calls`, used.tool > limits.toolCalls],
-      [`${Usage.totalTokens(used.usage)} tokens`, Usage.totalTokens(used.usage) >= limits.tokens],
-      [`${used.usage.usd ?? 0} usd`, (used.usage.usd ?? 0) >= limits.usd]
-    ]
-    return rows.flatMap(([what, isOver]) =>
-      isOver ? [i8(key, `step ${entry.step} was intended at ${seq}, beyond the limit: ${what}`)] : []
-    )
-  })
-}
-
-/** The provider is asked by attempts, and by nobody else. */
-const ledger: Check = (facts) => {
-  const asked = placed(facts, "Asked").length
-  const attempts = placed(facts, "Began").filter(({ event }) => event.kind === "model").length
-  return asked <= attempts
-    ? []
-    : [{ invariant: "I8", session: null, what: `the provider was asked ${asked} times by ${attempts} attempts` }]
-}
 
 const timers = ({ entries, key }: SessionFacts): ReadonlyArray<Violation> => {
   const due = new Map<string, number>()
@@ -145,12 +105,7 @@ const families: Check = ({ sessions }) => {
 }
 
 export const check: Check = (facts) => [
-  ...[...facts.sessions.values()].flatMap((session) => {
-    const created = session.entries[0]?.entry
-    const limits = created?._tag === "SessionCreated" ? facts.finished.limits[created.agent] : undefined
-    return [...(limits === undefined ? [] : budget(session, limits)), ...timers(session), ...closed(session)]
-  }),
+  ...[...facts.sessions.values()].flatMap((session) => [...timers(session), ...closed(session)]),
   ...timerRows(facts),
-  ...ledger(facts),
   ...families(facts)
 ]

@@ -1,5 +1,6 @@
 /** The checks of RELIABILITY: a history in, what does not hold of it out. Pure. */
 import type { Finished } from "../History.ts"
+import * as Budgets from "./Budgets.ts"
 import * as Commands from "./Commands.ts"
 import { make, type Violation } from "./Facts.ts"
 import * as Feeds from "./Feeds.ts"
@@ -11,7 +12,7 @@ import * as Turns from "./Turns.ts"
 
 export type { Invariant, Violation } from "./Facts.ts"
 
-const all = [Commands, Journals, Steps, Feeds, Turns, Outside, Liveness]
+const all = [Commands, Journals, Steps, Feeds, Turns, Budgets, Outside, Liveness]
 
 /** All that does not hold of a run; empty for a good one. */
 export const check = (finished: Finished): ReadonlyArray<Violation> => {
