@@ -7,7 +7,7 @@ import {
   RunnerAddress,
   RunnerHealth,
   Runners,
-  type RunnerStorage,
+  RunnerStorage,
   ShardId,
   Sharding,
   ShardingConfig,
@@ -22,7 +22,8 @@ import { Errands } from "../session/index.ts"
 import * as Agreement from "./Agreement.ts"
 import { Capacity } from "./Capacity.ts"
 import { check } from "./internal/fit.ts"
-import { type Pace, paced, pollMs } from "./Pace.ts"
+import { lean } from "./internal/lean.ts"
+import { Pace, paced, pollMs } from "./Pace.ts"
 import type { SettingInvalid } from "./SettingInvalid.ts"
 import { RunnerSettings, type Settings } from "./Settings.ts"
 import * as Traffic from "./Traffic.ts"
@@ -74,6 +75,7 @@ export const layerEmbedded: Layer.Layer<Sharding.Sharding, never, Storage | Runn
     Sharding.layer.pipe(
       Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop]),
       Layer.provide(noMessages),
+      lean(RunnerStorage.RunnerStorage, ShardingConfig.ShardingConfig),
       Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make("embedded", 0))))
     )
   )
@@ -136,6 +138,7 @@ export const layerRunnerOver = (
       return paced(SocketRunner.layer).pipe(
         Layer.provide([Layer.succeed(SocketServer.SocketServer, server), clientProtocol(wire), RunnerHealth.layerNoop]),
         Layer.provide([noMessages, wire.serialization]),
+        lean(RunnerStorage.RunnerStorage, ShardingConfig.ShardingConfig, Pace),
         Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make(settings.host, port))))
       )
     })

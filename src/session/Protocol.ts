@@ -4,7 +4,7 @@
  *
  * Text travels as JSON inside a string: the wire's own encoding would change lone surrogates.
  */
-import { Entity } from "@effect/cluster"
+import { ClusterSchema, Entity } from "@effect/cluster"
 import { Rpc, RpcGroup } from "@effect/rpc"
 import { Schema } from "effect"
 import { Command, Decided, Decision, NextInput, SessionCreated, SessionOutcome, StepKind } from "../domain/Entry.ts"
@@ -195,7 +195,8 @@ export const SessionEntity = Entity.make("perdure/Session", [
   Rpc.make("Inspect", { success: SessionView, error: routed(readErrors) }),
   /** Goes on with unfinished work and fires the timers that are due. */
   Rpc.make("Wake", { error: routed(Unavailable) })
-])
+  // A turn's spans are its own: those of requests would say how often readers ask.
+]).annotate(ClusterSchema.ClientTracingEnabled, false)
 
 /** The same for a client outside of the cluster, that names the session in each request. */
 export class SessionRpcs extends RpcGroup.make(

@@ -5,7 +5,7 @@
  * are handled at once, however long a turn runs: what must be serial is serial in the actor.
  */
 import { Entity, type EntityAddress, Sharding } from "@effect/cluster"
-import { Effect, ExecutionStrategy, Exit, Layer, Runtime, Scope } from "effect"
+import { Context, Effect, ExecutionStrategy, Exit, Layer, Runtime, Scope } from "effect"
 import { Claim } from "../blob/index.ts"
 import type { Command, SessionCreated } from "../domain/Entry.ts"
 import * as Errors from "../domain/Errors.ts"
@@ -161,12 +161,16 @@ export const layer: Layer.Layer<never, never, Sharding.Sharding | Ground.Service
     const { idle } = ground.settings
     const vigil = new Vigil()
     yield* vigil.run(idle)
-    return SessionEntity.toLayer(guarded(ground, vigil), {
+    const entities = SessionEntity.toLayer(guarded(ground, vigil), {
       concurrency: "unbounded",
       maxIdleTime: idle,
       // A bug in one request answers that request; the session and its other requests go on (I13).
       disableFatalDefects: true,
       mailboxCapacity: "unbounded"
     })
+    // The cluster copies what is around this for each session.
+    const lean = (all: Context.Context<Sharding.Sharding | Scope.Scope>) =>
+      Context.pick(Sharding.Sharding, Scope.Scope)(all)
+    return Layer.scopedDiscard(Effect.mapInputContext(Layer.build(entities), lean))
   })
 )
