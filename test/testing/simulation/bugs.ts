@@ -6,6 +6,7 @@
  * call of the same process, and never if that has died.
  */
 import { Effect, Scope } from "effect"
+import { zero } from "../../../src/domain/Usage.ts"
 import type { Behaviour } from "../../../src/session/index.ts"
 import type { Group, Store, StoredRow } from "../../../src/store/index.ts"
 import type { Invariant } from "../../../src/testing/internal/sim/checks/index.ts"
@@ -275,6 +276,19 @@ export const bugs: ReadonlyArray<Bug> = [
     wraps: behaving(({ limits }) => ({
       limits: { ...limits, steps: Number.POSITIVE_INFINITY, modelCalls: 1e9, toolCalls: 1e9, tokens: 1e9, usd: 1e9 }
     }))
+  },
+  {
+    name: "what a child has used is not told to its parent",
+    breaks: ["I8"],
+    wraps: behaving(({ perform }) => ({
+      perform: (step, state, context) =>
+        Effect.map(perform(step, state, context), (output) =>
+          step.reserved === undefined
+            ? output
+            : { ...output, usage: zero, drawn: { steps: 0, modelCalls: 0, toolCalls: 0 } }
+        )
+    })),
+    where: { workload: alone("boss", '[["clerk","clerk"],["clerk","clerk"],["clerk"]]') }
   },
   {
     name: "an OS process is not ended with its step",

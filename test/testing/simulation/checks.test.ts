@@ -236,6 +236,17 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
   ],
   [
     "I9",
+    "a pause is decided twice",
+    () =>
+      good().append(
+        entry({ _tag: "Paused", pause: "p1", kind: "budget", detail: null }),
+        entry({ _tag: "Resumed", pause: "p1", decision: "proceed" }),
+        entry({ _tag: "Resumed", pause: "p1", decision: "end" })
+      ),
+    /pause p1 was decided again/
+  ],
+  [
+    "I9",
     "a timer fires twice",
     () =>
       good().append(
