@@ -22,6 +22,7 @@ const attempted = (
 const retry = (delayMs: number, nextInput: string) => ({ _tag: "Retry", delayMs, nextInput })
 const fail = { _tag: "Fail" }
 const compact = { _tag: "Compact" }
+const ask = { _tag: "Ask" }
 
 const ofModel = (given: Policy.Attempted, fallbacks: ReadonlyArray<string> = []) =>
   Policy.decide(Policy.modelDefault, given, { fallbacks })
@@ -52,7 +53,7 @@ describe("a failed model call", () => {
     [{ class: "Interrupted", attempt: 8, hasPartial: true }, fail],
     [{ class: "RunnerLost" }, retry(0, "original")],
     [{ class: "RunnerLost", hasPartial: true }, retry(0, "continue")],
-    [{ class: "RunnerLost", attempt: 10 }, fail],
+    [{ class: "RunnerLost", attempt: 10 }, ask],
     // a conversation that is too long is made shorter
     [{ class: "ContextOverflow" }, compact],
     // what came whole and cannot be used is asked for again, and the model is told why
@@ -79,7 +80,7 @@ describe("a failed tool call (I5)", () => {
       [{ class: "TimedOut", attempt: 3, random: 0.5 }, retry(1_500, "original")],
       [{ class: "TimedOut", attempt: 4 }, fail],
       [{ class: "RunnerLost", attempt: 9, hasPartial: true }, retry(0, "continue")],
-      [{ class: "RunnerLost", attempt: 10 }, fail],
+      [{ class: "RunnerLost", attempt: 10 }, ask],
       [{ class: "ToolFailed" }, fail],
       [{ class: "Stopped" }, fail],
       [{ class: "Defect" }, fail]

@@ -118,21 +118,31 @@ describe("TestRunner", () => {
     })
   )
 
-  it.scoped("a tool that kills its runner each time does not do so for ever: the model is told", () =>
+  it.scoped("a tool that kills its runner each time does not do so for ever: it is parked", () =>
     Effect.gen(function* () {
       const { witness, world } = yield* setting("look")
       for (let life = 1; life <= 20; life++) {
         yield* world.crashAt({ step: "tool:look", point: "after-effect-before-commit", occurrence: life })
       }
       const session = yield* world.session(Booker, "s")
-      expect(yield* session.ask("Go.")).toBe("Done.")
-      const entries = yield* world.journal("s")
+      const sent = yield* session.send("Go.")
+      yield* world.crashed(10)
+      yield* session.feed().pipe(
+        Stream.filter((event) => event._tag === "Entry" && event.recorded.entry._tag === "Paused"),
+        Stream.runHead
+      )
+      expect((yield* session.state).pauses).toMatchObject([
+        { kind: "parked", detail: { name: "look", class: "RunnerLost" } }
+      ])
       expect(witness.length).toBe(10)
-      expect(count(entries, "AttemptFailed")).toBe(9)
+      yield* session.discard()
+      expect(yield* session.result(sent)).toMatchObject({ _tag: "Completed" })
+      const entries = yield* world.journal("s")
+      expect(count(entries, "AttemptFailed")).toBe(10)
       expect(entries.map(({ entry }) => entry).find((entry) => entry._tag === "StepFailed")).toMatchObject({
-        attempt: 10,
         failure: { class: "RunnerLost" }
       })
+      expect(yield* world.crashes).toBe(10)
     })
   )
 

@@ -1,9 +1,16 @@
 /** The policies that hold where nobody says otherwise. Every one of them gives up. */
 import { exponential, none, steps } from "../Delay.ts"
-import { compact, fail, fallback, make, type Policy, type Rule, retry, rule } from "./plans.ts"
+import { ask, compact, fail, fallback, make, type Policy, type Rule, retry, rule } from "./plans.ts"
 
-/** A runner that died: at once, because another has taken over; but not for ever, because it may be the step that kills. */
-const lost: Rule = rule("RunnerLost", retry({ attempts: 10, delay: none }))
+/**
+ * A runner that died: at once, because another has taken over; but not for ever, because it may be the step that kills:
+ * it is parked then, and harms nobody until a human has looked.
+ */
+const lost: Rule = rule(
+  "RunnerLost",
+  retry({ attempts: 10, delay: none }),
+  ask("Its runner died each time that it ran, which may be its fault. Revive it, or discard it?")
+)
 
 /** A rate limit that does not say for how long: seconds to a minute, about six minutes in all. */
 const limited = exponential("2 seconds", { max: "1 minute" })
