@@ -230,7 +230,7 @@ export const layer: Layer.Layer<
       if (!others.some((row) => row.healthy && row.incarnation !== incarnation)) return
       // All see at their next look that this one takes no shards, itself included: it hands over what it has.
       handingOver = true
-      yield* store.setHealth(address, false)
+      yield* store.setHealth(address, incarnation, false)
       yield* empty.await
     })
     const leave = Farewell.bounded(handOver, pulse.isLost, settings.onLost)

@@ -182,7 +182,8 @@ export class Store extends Context.Tag("perdure/Store")<
     readonly unregister: (address: string, incarnation: string) => Result<void>
     /** False when another runner has declared this one dead: it must end itself. */
     readonly heartbeat: (address: string, incarnation: string) => Result<boolean>
-    readonly setHealth: (address: string, healthy: boolean) => Result<void>
+    /** Of this incarnation only: whoever leaves must not speak for the one that has taken its address meanwhile. */
+    readonly setHealth: (address: string, incarnation: string, healthy: boolean) => Result<void>
     /** The runners that are alive: present, and not silent for longer than `expiryMs`. */
     readonly runners: (expiryMs: number) => Result<ReadonlyArray<RunnerRow>>
     /**

@@ -116,6 +116,27 @@ describe("found by the simulator", () => {
     })
   )
 
+  it.effect("a runner that leaves does not speak for the one that has taken its address meanwhile", () =>
+    Effect.gen(function* () {
+      // It said that it takes no shards any more, and the store took that of whoever was there now: none would (i21923/205).
+      const report = yield* Simulation.run({
+        ...quiet,
+        seed: "namesake",
+        runners: 1,
+        workload: () => ({
+          sessions: [{ id: "a", agent: "busy", commands: [{ id: "m", at: 5_000, kind: "Send", text: '[["look"]]' }] }]
+        }),
+        faults: [
+          // It finds time to leave when the other is there.
+          { _tag: "Stop", at: 990, runner: 1, ms: 500 },
+          { _tag: "Leave", at: 1_000, runner: 1, downMs: 1, moved: false },
+          { _tag: "Cut", at: 6_000 }
+        ]
+      })
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
+
   it.effect("a run is over only when a runner that was stopped has learnt what became of its sessions", () =>
     Effect.gen(function* () {
       // Of the simulator itself: all was done when the runner went on, and its OS process was still alive (h14292/16).

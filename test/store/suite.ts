@@ -556,7 +556,9 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
           expect(yield* known(at.address)).toEqual([
             { address: at.address, incarnation: "one", info: `{"of":"${at.address}\u0000"}`, healthy: true }
           ])
-          yield* store.setHealth(at.address, false)
+          yield* store.setHealth(at.address, "another", false)
+          expect((yield* known(at.address))[0]?.healthy).toBe(true)
+          yield* store.setHealth(at.address, "one", false)
           expect((yield* known(at.address))[0]?.healthy).toBe(false)
           expect(yield* store.heartbeat(at.address, "one")).toBe(true)
           yield* store.unregister(at.address, "one")

@@ -262,8 +262,9 @@ const runners = ({ sql, now, guard, among, forUpdate }: Omit<Dialect, "holds">) 
       return rows.length > 0
     }).pipe(guard("heartbeat"))
 
-  const setHealth: Service["setHealth"] = (address, healthy) =>
-    sql`UPDATE perdure_runners SET healthy = ${healthy ? 1 : 0} WHERE address = ${escape(address)}`.pipe(
+  const setHealth: Service["setHealth"] = (address, incarnation, healthy) =>
+    sql`UPDATE perdure_runners SET healthy = ${healthy ? 1 : 0}
+      WHERE address = ${escape(address)} AND incarnation = ${escape(incarnation)}`.pipe(
       guard("setHealth"),
       Effect.asVoid
     )

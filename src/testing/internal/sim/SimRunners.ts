@@ -115,9 +115,9 @@ export class SimRunners {
           if (known !== undefined) known.heartbeatAt = this.#now()
           return known !== undefined
         }),
-      setHealth: (address, healthy) =>
+      setHealth: (address, incarnation, healthy) =>
         at(() => {
-          const known = this.#runners.get(address)
+          const known = this.#known(address, incarnation)
           if (known !== undefined) known.row = { ...known.row, healthy }
         }),
       runners: (expiryMs) =>
