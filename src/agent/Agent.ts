@@ -15,7 +15,7 @@ import { type Context, type Duration, Effect, Option } from "effect"
 import type { Blobs } from "../blob/index.ts"
 import type { StepKind } from "../domain/Entry.ts"
 import { AgentName } from "../domain/Id.ts"
-import { Models } from "../model/index.ts"
+import { Models, Prices } from "../model/index.ts"
 import type { Processes } from "../process/index.ts"
 import { RateLimits } from "../resilience/index.ts"
 import { AgentUnfit, type Behaviour, Decide, type Problem } from "../session/index.ts"
@@ -250,6 +250,10 @@ export const make = <
     chain: (step) => (step === "compact" && compaction?.model !== undefined ? [compaction.model] : asked),
     models: compaction?.model === undefined ? asked : [...asked, compaction.model],
     // And an answer.
+    forecast: ({ model, size }) => ({
+      tokens: size,
+      usd: (size * (Prices.find(Prices.table, model)?.input ?? 0)) / 1e6
+    }),
     tokens: ({ size }) => size + 1_000,
     check: check(name, chain, compaction?.model, [...policies.problems, ...tools.problems]),
     policy: policies.judge

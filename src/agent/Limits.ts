@@ -39,6 +39,11 @@ export interface Budget extends Amounts {
     | false
     | { readonly at?: number | undefined; readonly calls?: number | undefined; readonly final?: boolean | undefined }
     | undefined
+  /**
+   * A model call does not begin where the conversation alone, at the list price of input, would cross a limit. `false`
+   * unless told: the call that crosses a limit is then the last one.
+   */
+  readonly forecast?: boolean | undefined
 }
 
 /** Generous for a task that a person waits for; an agent that works for hours says so. */
@@ -61,9 +66,10 @@ const unlimited: Limits = {
 }
 
 /** What is said beside the limits of one turn. */
-export const bounds = ({ lastWords, onLimit = "end", session }: Budget = {}): Bounds => {
+export const bounds = ({ forecast = false, lastWords, onLimit = "end", session }: Budget = {}): Bounds => {
   const asked = onLimit === "end" ? null : onLimit === "ask" ? {} : onLimit.ask
   return {
+    forecast,
     ...(session === undefined ? {} : { session: filled(session, unlimited) }),
     ...(asked === null
       ? {}

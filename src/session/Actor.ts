@@ -224,6 +224,10 @@ export const make = (
           turnSpan.end(entry.outcome._tag)
           turnSpan = TurnSpan.none
           return
+        case "Noted":
+        case "Paused":
+        case "Resumed":
+          return traced ? TurnSpan.noted(turnSpan, entry, clock.unsafeCurrentTimeMillis()) : undefined
         case "TimerSet":
           return alarms.set(key, shard, entry.timer, entry.due)
         case "TimerFired":

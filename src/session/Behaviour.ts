@@ -95,6 +95,8 @@ export interface Bounds {
   /** A turn that meets a limit ends, unless this is there. */
   readonly asking?: Asking | undefined
   readonly lastWords?: LastWords | undefined
+  /** A model call does not begin where its input alone would cross a limit, by `Behaviour.forecast`. */
+  readonly forecast?: boolean | undefined
 }
 
 /**
@@ -149,6 +151,8 @@ export interface Behaviour<State = any, R = any> {
   readonly chain?: ((name: string) => ReadonlyArray<string>) | undefined
   /** All models in its chains. */
   readonly models?: ReadonlyArray<string> | undefined
+  /** Pure: about what the input alone of the next model step will use; `usd` is 0 where the price is not known. */
+  readonly forecast?: ((state: State) => { readonly tokens: number; readonly usd: number }) | undefined
   /** Pure: about how many tokens the next model step will use, its answer too; `null` where nothing is known. */
   readonly tokens?: ((state: State) => number | null) | undefined
   /** Asked once, when a runner starts, with the services of its steps: one that cannot work there fails. */

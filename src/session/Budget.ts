@@ -150,6 +150,20 @@ export const met = (accounts: ReadonlyArray<Account>, wanted: Wanted): Met | nul
   return null
 }
 
+/** The first limit that a call would cross by its input alone. `used`: what would be. */
+export const foreseen = (
+  accounts: ReadonlyArray<Account>,
+  next: { readonly tokens: number; readonly usd: number }
+): Met | null => {
+  for (const { allowed, scope, used } of accounts) {
+    for (const key of ["tokens", "usd"] as const) {
+      const then = used[key] + next[key]
+      if (then > allowed[key]) return { limit: key, allowed: allowed[key], used: then, scope }
+    }
+  }
+  return null
+}
+
 /** The one of which the least is left. */
 export const least = (accounts: ReadonlyArray<Account>, limit: Limit): Met => {
   const key = keyOf(limit)

@@ -252,6 +252,9 @@ export const plan = <S>(
         if (action.kind === "model") wanted.modelCalls++
         if (action.kind === "tool") wanted.toolCalls++
         let limit = Budget.met(accounts, given === Budget.nothing ? wanted : Budget.plus(given, wanted))
+        if (limit === null && action.kind === "model" && bounds?.forecast === true) {
+          limit = Budget.foreseen(accounts, behaviour.forecast?.(state.behaviour) ?? Budget.nothing)
+        }
         let share: Amounts | null = null
         if (limit === null && action.share !== undefined) {
           share = Budget.share(

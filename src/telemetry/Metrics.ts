@@ -56,6 +56,7 @@ const steps = counter(MetricName.steps)
 const stepDuration = histogram(MetricName.stepDuration, seconds)
 const failures = counter(MetricName.failures)
 const turns = counter(MetricName.turns)
+const notes = counter(MetricName.notes)
 const poolRunning = gauge(MetricName.poolRunning)
 const poolWaiting = gauge(MetricName.poolWaiting)
 const poolWait = histogram(MetricName.poolWait, seconds)
@@ -89,6 +90,10 @@ export const attemptFailed = (of: { readonly kind: string; readonly class: strin
 /** A turn ended. `outcome` is the tag of its `TurnOutcome`. */
 export const turnEnded = (of: { readonly agent: string; readonly outcome: string }): void =>
   turns({ [Attribute.agent]: of.agent, [Attribute.outcome]: of.outcome }, 1)
+
+/** A limit was met, a loop was found, a turn was told that its budget nears its end, or is paused. */
+export const noted = (of: { readonly agent: string; readonly reason: string }): void =>
+  notes({ [Attribute.agent]: of.agent, [Attribute.reason]: of.reason }, 1)
 
 /** What one pool of a runner reports, at each step: functions, not effects, and nothing where nothing has changed. */
 export const pool = (name: string) => {

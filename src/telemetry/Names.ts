@@ -27,7 +27,13 @@ export const EventName = {
   /** On a turn: a step of it has waited for a slot of its pool, and has one. */
   poolWaited: "perdure.pool.waited",
   /** On a turn: an attempt of a step of it has failed, and a policy has decided what is next. */
-  attemptFailed: "perdure.attempt.failed"
+  attemptFailed: "perdure.attempt.failed",
+  /** On a turn: it waits for somebody's decision. */
+  paused: "perdure.paused",
+  /** On a turn: somebody has decided, or the deadline has. */
+  resumed: "perdure.resumed",
+  /** On a turn: something was noted of it: a limit that was met, a loop, that its budget nears its end. */
+  noted: "perdure.noted"
 } as const
 
 /** Attribute keys of spans and metrics. */
@@ -76,6 +82,12 @@ export const Attribute = {
   outcome: "perdure.outcome",
   /** The tool's or the model step's name, where no span has it. */
   stepName: "perdure.step.name",
+  /** A pause's name in its session. */
+  pause: "perdure.pause",
+  /** What was noted, or why there is a pause: `budget`, `loop`, `limit`, … */
+  reason: "perdure.reason",
+  /** `proceed` or `end`. */
+  decision: "perdure.decision",
   /** The runner's pool that a step runs in. */
   pool: "perdure.pool",
   /** What shares a provider's limit: its name in `RateLimits`, or the model's. */
@@ -118,6 +130,11 @@ export const MetricName = {
   steps: { name: "perdure.steps", unit: "{step}", description: "Steps that ended, by kind and outcome" },
   stepDuration: { name: "perdure.step.duration", unit: "s", description: "Duration of a step's last attempt, by kind" },
   failures: { name: "perdure.failures", unit: "{attempt}", description: "Failed attempts, by kind and failure class" },
+  notes: {
+    name: "perdure.notes",
+    unit: "{note}",
+    description: "Limits, loops, last words and pauses of turns, by agent and reason"
+  },
   turns: { name: "perdure.turns", unit: "{turn}", description: "Turns that ended, by agent and outcome" },
   poolRunning: { name: "perdure.pool.running", unit: "{step}", description: "Steps that hold a slot, by pool" },
   poolWaiting: { name: "perdure.pool.waiting", unit: "{step}", description: "Steps that wait for a slot, by pool" },

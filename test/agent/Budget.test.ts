@@ -171,6 +171,36 @@ describe("last words", () => {
   )
 })
 
+describe("a forecast", () => {
+  it.scopedLive("I8: a call whose input alone would cross the limit does not begin", () =>
+    Effect.gen(function* () {
+      // A hundred tokens more with each call, at three dollars a million: the fourth would be 400.
+      const model = ScriptedModel.make(
+        reply((prompt) => {
+          const n = prompt.content.filter(({ role }) => role === "assistant").length
+          return {
+            ...calls("look", { at: `${n}` }),
+            options: { usage: { inputTokens: 90 * (n + 1), outputTokens: 10 } }
+          }
+        }),
+        { model: "claude-sonnet-4-5" }
+      )
+      const run = (forecast: boolean) =>
+        Effect.gen(function* () {
+          const agent = Agent.make("careful", { toolkit, budget: { tokens: 800, forecast, lastWords: false } })
+          const world = yield* TestRunner.make({ agents: [agent], model, tools: handlers })
+          const session = yield* world.session(agent, "s")
+          const outcome = yield* session.result(yield* session.send("Go"))
+          expect(outcome).toMatchObject({ _tag: "LimitReached", limit: "tokens", allowed: 800 })
+          const { usage } = yield* session.state
+          return usage.inputTokens + usage.outputTokens
+        })
+      expect(yield* run(true)).toBeLessThanOrEqual(800)
+      expect(yield* run(false)).toBeGreaterThan(800)
+    })
+  )
+})
+
 describe("children", () => {
   const Child = Agent.make("child", { toolkit, budget: { usd: 5 } })
   const Boss = Agent.make("boss", {

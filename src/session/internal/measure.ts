@@ -20,6 +20,12 @@ export const measure = (before: SessionState, entries: ReadonlyArray<Entry>, now
       case "AttemptFailed":
         Metrics.attemptFailed({ kind: before.open[entry.step]?.kind ?? "custom", class: entry.failure.class })
         break
+      case "Noted":
+        Metrics.noted({ agent: before.agent, reason: entry.kind })
+        break
+      case "Paused":
+        Metrics.noted({ agent: before.agent, reason: `paused: ${entry.kind}` })
+        break
       case "TurnEnded":
         Metrics.turnEnded({ agent: before.agent, outcome: entry.outcome._tag })
         break

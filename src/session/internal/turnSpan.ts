@@ -1,6 +1,6 @@
 /** The span of a running turn: opened when this runner begins or takes over the turn, closed when it ends or leaves. */
 import { Deferred, Effect, Runtime, type Tracer } from "effect"
-import type { AttemptFailed, StepFailed } from "../../domain/Entry.ts"
+import type { AttemptFailed, Noted, Paused, Resumed, StepFailed } from "../../domain/Entry.ts"
 import { Names, Spans } from "../../telemetry/index.ts"
 
 export interface TurnSpan {
@@ -28,6 +28,18 @@ export const attemptFailed = (span: TurnSpan, entry: AttemptFailed | StepFailed,
       : { [Attribute.retryMs]: Math.max(0, entry.retryAt - at), [Attribute.nextInput]: entry.nextInput }),
     ...(usage?.usd == null ? {} : { [Attribute.usd]: usage.usd })
   })
+}
+
+/** Says what was decided about the turn on its way. */
+export const noted = (span: TurnSpan, entry: Noted | Paused | Resumed, at: number): void => {
+  const { Attribute, EventName } = Names
+  if (entry._tag === "Noted") {
+    span.event(EventName.noted, at, { [Attribute.reason]: entry.kind })
+    return
+  }
+  const pause = { [Attribute.pause]: entry.pause }
+  if (entry._tag === "Paused") span.event(EventName.paused, at, { ...pause, [Attribute.reason]: entry.kind })
+  else span.event(EventName.resumed, at, { ...pause, [Attribute.decision]: entry.decision })
 }
 
 /** What stands for a span where nobody looks. */
