@@ -24,7 +24,15 @@ const expected: Readonly<Record<string, string>> = {
   "02-tools": "Paris has 21C; you are booked on AF7.\ntokens: true\n",
   "03-feed": "Shall I compare thee to a summer's day?\n",
   "04-crash": "killed with -9\nPaid, and measured 42.\npaid 1 time\n",
-  "05-testing": "crashes: 1, bookings: 1\nI do not know whether AF7 is booked.\nin doubt, and told so: 1\n"
+  "05-testing": "crashes: 1, bookings: 1\nI do not know whether AF7 is booked.\nin doubt, and told so: 1\n",
+  "06-policy": `RateLimited, attempt 1: Retry after 20 ms
+RateLimited, attempt 2: Retry after 40 ms
+RateLimited, attempt 3: Fallback to guest
+Refused, attempt 1: Fallback to guest
+Roses are red.
+journal: RateLimited → retry, by patient
+journal: Refused → fallback, by patient
+`
 }
 
 describe("the examples do what they say, and say the same when run again", () => {
