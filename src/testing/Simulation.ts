@@ -81,7 +81,7 @@ export interface Report {
   readonly trace: () => ReadonlyArray<string>
 }
 
-const traceLines = 80
+const traceLines = 120
 
 const listed = (violations: ReadonlyArray<Violation>): string =>
   violations

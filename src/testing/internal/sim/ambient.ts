@@ -37,11 +37,17 @@ export const within = <A>(now: () => number, random: Prng, stray: (stray: Stray)
   const dateNow = Date.now
   const mathRandom = Math.random
   const living = new Set(roots())
+  // Most errors of a run are expected, and where they come from is much work to tell.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
   for (const name of names) {
     machine[name] = (_: unknown, milliseconds?: number) => {
       // `Effect.never` keeps a real process alive so; nobody waits for it.
-      if (name !== "setInterval" || milliseconds !== 2 ** 31 - 1)
+      if (name !== "setInterval" || milliseconds !== 2 ** 31 - 1) {
+        Error.stackTraceLimit = stackTraceLimit
         stray({ what: name, where: new Error(name).stack ?? "" })
+        Error.stackTraceLimit = 0
+      }
       return { unref: () => {}, ref: () => {}, hasRef: () => false }
     }
   }
@@ -53,6 +59,7 @@ export const within = <A>(now: () => number, random: Prng, stray: (stray: Stray)
     for (const [name, value] of before) machine[name] = value
     Date.now = dateNow
     Math.random = mathRandom
+    Error.stackTraceLimit = stackTraceLimit
     for (const root of [...roots()]) if (!living.has(root)) roots().delete(root)
   }
 }
