@@ -5,15 +5,14 @@
  * - I8: no step is intended beyond a limit; a turn that has met one ends, or pauses, when its open steps have ended.
  */
 import type { Amounts, Command, Entry, StepKind, TurnOutcome } from "../domain/Entry.ts"
-import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
-import type { Policy } from "../resilience/index.ts"
-import type { Action, Behaviour, Bounds, Limits } from "./Behaviour.ts"
+import type { Action, Behaviour, Limits } from "./Behaviour.ts"
 import * as Budget from "./Budget.ts"
-import { doubted, inTime, isAsked, type Knows } from "./internal/doubted.ts"
-import { judged } from "./internal/judged.ts"
+import { endTurn, keepTime, meet, nearEnd, rest, stopTurn } from "./internal/ending.ts"
 import * as Pause from "./Pause.ts"
-import { lastWords, type OpenStep, type SessionState, type Turn, wallTimer } from "./State.ts"
+import { lastWords, type SessionState } from "./State.ts"
+
+export { recover } from "./internal/takeover.ts"
 
 /** What the runner has room for, as data. */
 export interface Admission {
@@ -77,111 +76,6 @@ const intend = (state: SessionState, action: StepAction, offset: number, reserve
   repeatable: action.repeatable,
   ...(reserved === null ? {} : { reserved })
 })
-
-const endTurn = (state: SessionState, outcome: TurnOutcome): ReadonlyArray<Entry> => {
-  const { pauses, turn } = state.turn!
-  const timers = [wallTimer(turn), ...pauses.map(({ pause }) => Pause.timerOf(pause))]
-  return [
-    ...timers.filter((timer) => timer in state.timers).map((timer) => ({ _tag: "TimerCleared", timer }) as const),
-    { _tag: "TurnEnded", turn, outcome }
-  ]
-}
-
-/** A limit is met, and nothing is open: the turn ends, or somebody is asked. What a parent has given is not to be raised. */
-const meet = (state: SessionState, bounds: Bounds | undefined, met: Budget.Met, now: number): ReadonlyArray<Entry> => {
-  const { scope, ...rest } = met
-  const outcome: TurnOutcome = { _tag: "LimitReached", ...rest, ...(scope === "turn" ? {} : { scope }) }
-  const noted: Entry = { _tag: "Noted", kind: "limit", detail: { ...met } }
-  return bounds?.asking !== undefined && scope !== "parent"
-    ? [noted, ...Pause.begin(state, bounds, now, { kind: "budget", detail: { ...met }, otherwise: outcome })]
-    : [noted, ...endTurn(state, outcome)]
-}
-
-/** The time that is up: the turn's, or its session's. */
-const timeUp = (
-  state: SessionState,
-  turn: Turn,
-  limits: Limits,
-  bounds: Bounds | undefined,
-  now: number
-): Budget.Met => {
-  const accounts = Budget.accounts(state, turn, limits, bounds, now)
-  const over = accounts.find(({ allowed, used }) => used.wallMs >= allowed.wallMs) ?? accounts[0]!
-  return { limit: "wall", allowed: over.allowed.wallMs, used: over.used.wallMs, scope: over.scope }
-}
-
-/** Entries of a turn's end that was asked for; none while steps are still being stopped. */
-const stopTurn = (
-  state: SessionState,
-  turn: Turn,
-  limits: Limits,
-  bounds: Bounds | undefined,
-  now: number
-): ReadonlyArray<Entry> => {
-  if (Object.keys(state.open).length > 0) return []
-  const why = turn.stopping!
-  switch (why._tag) {
-    case "Interrupt":
-      return endTurn(state, { _tag: "Interrupted", ...(why.reason === undefined ? {} : { reason: why.reason }) })
-    case "Cancel":
-      return endTurn(state, { _tag: "Interrupted", reason: "the session was cancelled" })
-    case "Wall":
-      return meet(state, bounds, timeUp(state, turn, limits, bounds, now), now)
-  }
-}
-
-/** How a child's session ends: with its only turn. */
-const endOfChild = (done: TurnOutcome): Entry => ({
-  _tag: "SessionEnded",
-  outcome:
-    done._tag === "Completed"
-      ? done
-      : {
-          _tag: "Failed",
-          failure: done._tag === "Failed" ? done.failure : { class: "Stopped", message: `its turn ended: ${done._tag}` }
-        }
-})
-
-/** Entries of a session that is between turns: its end, or its next turn's beginning. */
-const rest = (state: SessionState): ReadonlyArray<Entry> => {
-  if (state.cancelled !== null) {
-    const { reason } = state.cancelled
-    return [{ _tag: "SessionEnded", outcome: { _tag: "Cancelled", ...(reason === undefined ? {} : { reason }) } }]
-  }
-  if (state.done !== null) return [endOfChild(state.done)]
-  const next = state.queue[0]
-  return next === undefined ? [] : [{ _tag: "TurnStarted", turn: state.turns + 1, command: next }]
-}
-
-/** The timer of the turn's time, where it is not what it should be: at the turn's begin, and when its limits change. */
-const keepTime = (
-  state: SessionState,
-  turn: Turn,
-  limits: Limits,
-  bounds: Bounds | undefined
-): ReadonlyArray<Entry> => {
-  const timer = wallTimer(turn.turn)
-  const due = Budget.wallDue(state, turn, limits, bounds)
-  if (due === null || state.timers[timer] === due) return []
-  return [{ _tag: "TimerSet", timer, due }]
-}
-
-/** What is told once, when the budget nears its end: by which limit, and how much of it is left. */
-const nearEnd = (accounts: ReadonlyArray<Budget.Account>, at: number, calls: number) => {
-  for (const { allowed, scope, used } of accounts) {
-    for (const key of Budget.keys) {
-      const left = allowed[key] - used[key]
-      const isNear =
-        key === "modelCalls" || key === "steps"
-          ? left <= calls
-          : key === "toolCalls"
-            ? left < 1
-            : used[key] >= at * allowed[key]
-      if (isNear) return { limit: Budget.nameOf(key), allowed: allowed[key], used: used[key], scope }
-    }
-  }
-  return null
-}
 
 /**
  * What follows from the state now: entries, to be appended together with what led to them, and the steps that wait for
@@ -300,61 +194,6 @@ export const decide = <S>(
   now: number,
   limits: Limits = behaviour.limits
 ): ReadonlyArray<Entry> => plan(behaviour, state, now, unlimited, limits).entries
-
-/**
- * What a runner that takes over finds open: attempts that were running when the last one died (I5). The policy bounds how
- * often: a step that kills its runner each time must not do so for ever. A step that waits for its next attempt keeps
- * waiting until then, under a new number where it may be repeated: no two attempts are the same one.
- */
-export const recover = (
-  state: SessionState,
-  now: number,
-  policy: Policy.Judge,
-  knows: Knows = {}
-): ReadonlyArray<Entry> =>
-  Object.values(state.open).flatMap((step): ReadonlyArray<Entry> => {
-    // The child is asked for again, by whoever takes it over: to be stopped, where it is.
-    if (step.reserved !== undefined) return [again(step, now)]
-    // Whoever decides has not: it runs nowhere.
-    if (step.held === true) return []
-    // The clock of whoever wrote last may have been ahead of ours: what was due by that one may have begun.
-    if (step.attempt > 1 && step.dueAt > Math.max(now, state.updatedAt)) return renumbered(step, now)
-    return [interrupted(step, state.turn?.stopping != null, now, policy, knows)]
-  })
-
-/** By the clock of a runner that was ahead of ours it may have begun all the same, which is not in the journal. */
-const renumbered = (step: OpenStep, now: number): ReadonlyArray<Entry> =>
-  step.repeatable === "never" && !isAsked(step)
-    ? []
-    : [
-        {
-          _tag: "AttemptFailed",
-          step: step.step,
-          attempt: step.attempt,
-          startedAt: now,
-          failure: { class: "RunnerLost", message: "the runner was lost while this attempt waited for its time" },
-          retryAt: step.dueAt,
-          nextInput: step.nextInput
-        }
-      ]
-
-const again = (step: OpenStep, now: number): Entry => ({
-  _tag: "AttemptFailed",
-  step: step.step,
-  attempt: step.attempt,
-  startedAt: step.dueAt,
-  failure: lost,
-  retryAt: now,
-  nextInput: "original"
-})
-
-const lost: Failure = { class: "RunnerLost", message: "the runner died while this attempt was running" }
-
-const interrupted = (step: OpenStep, stopping: boolean, now: number, policy: Policy.Judge, knows: Knows): Entry => {
-  if (step.repeatable === "never") return doubted(knows, step, lost, step.dueAt, stopping, now)
-  const failed = { failure: lost, partial: step.partial, usage: undefined, random: 0, startedAt: step.dueAt }
-  return inTime(knows, step, judged(policy, step, failed, stopping, now))
-}
 
 /** Why a command is not accepted now, if it is not; nothing of it is journaled then. */
 export const refuse = (

@@ -4,16 +4,18 @@
  * This module knows commands, turns, steps, limits and timers; what the turns are about is the behaviour's. State is
  * plain JSON: it is snapshotted as it is.
  */
-import type { Amounts, Entry, Recorded, Resumed, SessionOutcome, StepFailed, TurnOutcome } from "../domain/Entry.ts"
-import type { CommandId, StepId, TimerId } from "../domain/Id.ts"
+import type { Amounts, Entry, Recorded, SessionOutcome, TurnOutcome } from "../domain/Entry.ts"
+import type { CommandId } from "../domain/Id.ts"
 import * as Usage from "../domain/Usage.ts"
 import type { Behaviour } from "./Behaviour.ts"
 import * as Budget from "./Budget.ts"
 import * as Doubt from "./Doubt.ts"
+import { fired, goneOn, lastWords, settled, stopping, used, without } from "./internal/changes.ts"
 import * as OpenSteps from "./OpenStep.ts"
 import type { OpenStep } from "./OpenStep.ts"
 import * as Pause from "./Pause.ts"
 
+export { lastWords, wallTimer } from "./internal/changes.ts"
 export type { OpenStep } from "./OpenStep.ts"
 
 export interface Turn {
@@ -111,79 +113,6 @@ export const empty = <S>(behaviour: Pick<Behaviour<S>, "initial">): SessionState
   ended: null,
   behaviour: behaviour.initial
 })
-
-export const wallTimer = (turn: number): TimerId => `wall:${turn}` as TimerId
-
-const without = <V>(record: Readonly<Record<string, V>>, key: string): Readonly<Record<string, V>> => {
-  const { [key]: _, ...rest } = record
-  return rest
-}
-
-const used = <S>(state: SessionState<S>, usage: Usage.Usage | undefined): Partial<SessionState<S>> =>
-  usage === undefined
-    ? {}
-    : {
-        usage: Usage.add(state.usage, usage),
-        turn: state.turn && { ...state.turn, usage: Usage.add(state.turn.usage, usage) }
-      }
-
-const closeStep = <S>(
-  state: SessionState<S>,
-  step: StepId,
-  usage: Usage.Usage | undefined
-): Partial<SessionState<S>> => ({ open: without(state.open, step), ...used(state, usage) })
-
-/** A child's outcome: what it has used stays used, the rest of its share comes back. */
-const settled = <S>(
-  before: SessionState<S>,
-  entry: Pick<StepFailed, "step" | "usage" | "drawn">
-): Partial<SessionState<S>> => {
-  const reserved = before.open[entry.step]?.reserved
-  if (reserved === undefined) return closeStep(before, entry.step, entry.usage)
-  // Nobody knows what it has used: all of it, for all that can be said.
-  const usage = entry.usage ?? Budget.wholeUsage(reserved)
-  const { modelCalls, steps, toolCalls } = entry.drawn ?? Budget.wholeCounts(reserved)
-  const after = closeStep(before, entry.step, usage)
-  const plus = <A extends { readonly steps: number; readonly modelCalls: number; readonly toolCalls: number }>(
-    a: A
-  ) => ({
-    ...a,
-    steps: a.steps + steps,
-    modelCalls: a.modelCalls + modelCalls,
-    toolCalls: a.toolCalls + toolCalls
-  })
-  return {
-    ...after,
-    used: plus(before.used),
-    turn: after.turn == null ? before.turn && plus(before.turn) : plus(after.turn)
-  }
-}
-
-const stopping = <S>(state: SessionState<S>, why: Stopping): Partial<SessionState<S>> =>
-  state.turn === null || state.turn.stopping?._tag === "Cancel" ? {} : { turn: { ...state.turn, stopping: why } }
-
-/** What is noted when a turn is told that its budget nears its end. */
-export const lastWords = "lastWords"
-
-const fired = <S>({ turn, ...state }: SessionState<S>, timer: TimerId): Partial<SessionState<S>> => {
-  if (turn === null) return {}
-  if (timer === wallTimer(turn.turn)) return stopping({ ...state, turn }, { _tag: "Wall" })
-  const pause = turn.pauses.find((one) => Pause.timerOf(one.pause) === timer)
-  return pause === undefined ? {} : { turn: Pause.answered(turn, pause.pause, pause.atDeadline, null) }
-}
-
-/** A pause is over. A step that it held goes on, or fails by an entry of its own. */
-const goneOn = <S>(state: SessionState<S>, at: number, entry: Resumed): Partial<SessionState<S>> => {
-  const { raised = {} } = entry
-  const more = (before: Amounts) => Budget.asAmounts(Budget.plus(Budget.plus(Budget.nothing, before), raised))
-  const held = state.turn?.pauses.find(({ pause }) => pause === entry.pause)?.held ?? null
-  const step = held === null || entry.decision === "end" ? undefined : state.open[held]
-  return {
-    raised: more(state.raised),
-    turn: state.turn && { ...Pause.resumed(state.turn, at, entry.pause), raised: more(state.turn.raised) },
-    ...(step === undefined ? {} : { open: { ...state.open, [step.step]: { ...step, held: false, dueAt: at } } })
-  }
-}
 
 const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<SessionState<S>> => {
   switch (entry._tag) {
