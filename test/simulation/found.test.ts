@@ -137,6 +137,34 @@ describe("found by the simulator", () => {
     })
   )
 
+  it.effect("an answer of the store to what was asked long ago does not make a runner give its sessions up again", () =>
+    Effect.gen(function* () {
+      const report = yield* Simulation.run({
+        ...quiet,
+        seed: "beat-19",
+        runners: 1,
+        workload: () => ({
+          sessions: [
+            {
+              id: "a",
+              agent: "busy",
+              commands: [
+                { id: "m", at: 100, kind: "Send", text: '[["look"]]' },
+                { id: "n", at: 25_000, kind: "Send", text: '[["look"]]' }
+              ]
+            }
+          ]
+        }),
+        faults: [{ _tag: "Store", at: 1_000, ms: 15_500, how: "silent" }]
+      })
+      assert.lengthOf(
+        report.trace().filter((line) => line.includes("gives its sessions up")),
+        1
+      )
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
+
   it.effect("a run is over only when a runner that was stopped has learnt what became of its sessions", () =>
     Effect.gen(function* () {
       // Of the simulator itself: all was done when the runner went on, and its OS process was still alive (h14292/16).

@@ -61,6 +61,8 @@ export const make = (options: Options): Effect.Effect<Heartbeat, never, Scope.Sc
       if (answer._tag === "None" || answer.value === null) return
       if (!answer.value) return yield* options.onDead
       yield* confirm(sentAt)
+      // What was asked long ago says little of now.
+      if ((yield* now) - sentAt > interval) due.unsafeOpen()
     }).pipe(
       // A store that does not answer is no verdict: the next heartbeat that gets through brings one.
       Effect.catchAll((error) => Effect.logWarning(error.message)),
