@@ -4,14 +4,14 @@
  * Pure: `evolve` folds what happened into the conversation, `decide` says what comes next. The plan *is* `decide`: nothing
  * is replayed, so a changed prompt, tool or model never breaks a conversation in flight.
  */
-import type { Entry, Noted, StepFailed } from "../domain/Entry.ts"
+import type { Entry, Noted } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import type { AssistantPart, Message, UserPart } from "../domain/Message.ts"
 import { State } from "../session/index.ts"
 import * as Pages from "./internal/pages.ts"
-import { mostTries } from "./internal/plan.ts"
+import { type Compacting, failed, notCompacting, shortened } from "./internal/shortening.ts"
 import * as ReadMore from "./internal/readMore.ts"
 import * as Told from "./internal/told.ts"
 import * as Compaction from "./Compaction.ts"
@@ -56,22 +56,6 @@ export interface Conversation {
   /** The turn's next answer is its last: whatever it says, the turn ends. */
   readonly final: boolean
 }
-
-/** How the conversation is being made shorter. */
-interface Compacting {
-  /** The step that does it. */
-  readonly step: StepId | null
-  /** Before which message it cuts. */
-  readonly at: number
-  /** The conversation did not fit, and is not shorter yet. */
-  readonly due: boolean
-  /** How often it did not fit since the model answered last. */
-  readonly overflows: number
-  /** How often what was to be summarised did not fit. */
-  readonly shrunk: number
-}
-
-const notCompacting: Compacting = { step: null, at: 0, due: false, overflows: 0, shrunk: 0 }
 
 export const initial: Conversation = {
   messages: [],
@@ -196,34 +180,6 @@ const isCall = (step: StepId) => (call: Call) => call.step === step
 const runs = (state: Conversation, step: StepId) => state.calls?.some(isCall(step)) === true
 
 const tooLate = { value: "The call was not run: the turn had to come to its end.", isError: true } as const
-
-/** A model step has failed: what did not fit is made shorter, or less of it at a time. */
-const failed = (state: Conversation, { decided, failure, step }: StepFailed): Conversation => {
-  const { compaction } = state
-  const isOverflow = failure.class === "ContextOverflow" && (decided === undefined || decided.plan === "compact")
-  if (step === compaction.step) {
-    return isOverflow && compaction.shrunk < mostTries
-      ? { ...state, compaction: { ...compaction, step: null, due: true, shrunk: compaction.shrunk + 1 } }
-      : { ...state, failure, compaction: { ...compaction, step: null, due: false } }
-  }
-  return isOverflow
-    ? { ...state, failure, compaction: { ...compaction, due: true, overflows: compaction.overflows + 1 } }
-    : { ...state, failure }
-}
-
-const shortened = (state: Conversation, { summary }: CompactOutput): Conversation => {
-  const before = Pages.toArray(state.messages)
-  const after = Compaction.compacted(before, state.compaction.at, summary)
-  const sum = (messages: ReadonlyArray<Message>) =>
-    messages.reduce((sum, message) => sum + Compaction.tokensOf(message), 0)
-  return {
-    ...state,
-    messages: Pages.from(after),
-    // What is no message (instructions, tools) stays as large as it was.
-    size: sum(after) + Math.max(0, state.size - sum(before)),
-    compaction: { ...state.compaction, step: null, due: false, shrunk: 0 }
-  }
-}
 
 /** A note of the runtime's: some of them are for the model. */
 const told = (state: Conversation, { detail, kind }: Noted): Conversation => {

@@ -1,4 +1,5 @@
 /** What an agent does next, by its conversation. Pure. */
+import { mostTries } from "./shortening.ts"
 import type { Amounts, Repeatable } from "../../domain/Entry.ts"
 import type { Failure } from "../../domain/Failure.ts"
 import { textOf } from "../../domain/Message.ts"
@@ -8,9 +9,6 @@ import * as Compaction from "../Compaction.ts"
 import type { Call, Conversation } from "../Conversation.ts"
 import * as Loops from "../Loops.ts"
 import * as Pages from "./pages.ts"
-
-/** How often a conversation is made shorter because it did not fit, and how often less of it is summarised at a time. */
-export const mostTries = 3
 
 /** What an agent's definition says of its loop. */
 export interface Options {
