@@ -106,6 +106,18 @@ const idOf = (row: StoredRow): StoredRow => {
   return { ...row, command: entry.id as StoredRow["command"] }
 }
 
+/** Whoever reads a journal takes each wait for over. */
+const forgettingWaits = (): Wraps => {
+  const soon = (row: StoredRow): StoredRow => {
+    if (row.tag !== "AttemptFailed") return row
+    const { entry, ...rest } = JSON.parse(new TextDecoder().decode(row.payload)) as { readonly entry: object }
+    return { ...row, payload: new TextEncoder().encode(JSON.stringify({ ...rest, entry: { ...entry, retryAt: 1 } })) }
+  }
+  return {
+    store: (store) => ({ ...store, read: (...args) => Effect.map(store.read(...args), (rows) => rows.map(soon)) })
+  }
+}
+
 const forgettingCommands = (): Wraps => ({
   store: (store) => ({
     ...store,
@@ -240,6 +252,13 @@ export const bugs: ReadonlyArray<Bug> = [
     breaks: ["liveness"],
     wraps: () => ({ store: (store) => ({ ...store, unfinished: () => Effect.succeed([]) }) }),
     where: { workload: alone("patient", '[["slow"],["slow"]]') },
+    faults: kills
+  },
+  {
+    name: "how long a retry waits is forgotten with its runner",
+    breaks: ["I9"],
+    wraps: forgettingWaits,
+    where: { workload: alone("patient", '[["look"],["look"],["look"],["look"],["look"]]') },
     faults: kills
   },
   {

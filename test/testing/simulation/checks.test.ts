@@ -16,6 +16,18 @@ import {
   turnStarted
 } from "./story.ts"
 
+const failed = (step: string, retryAt: number, attempt = 1, plan = "retry") =>
+  entry({
+    _tag: "AttemptFailed",
+    step,
+    attempt,
+    startedAt: 0,
+    failure: { class: "Overloaded", message: "" },
+    retryAt,
+    nextInput: "original",
+    decided: { plan, policy: "p", rule: "r" }
+  })
+
 const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> = [
   ["I1", "a command is acknowledged and lost", () => good().send("m2").ack("m2", 9), /m2 was acknowledged at 9/],
   [
@@ -261,6 +273,27 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
     "a timer fires too early",
     () => good().append(entry({ _tag: "TimerSet", timer: "t", due: 9e9 }), entry({ _tag: "TimerFired", timer: "t" })),
     /too early/
+  ],
+  [
+    "I9",
+    "an attempt begins before it is due",
+    () => begun().append(failed("1", 9e9)).run("1", "busy", "model", 2),
+    /attempt 2 of step 1 is due at 9000000000, and began/
+  ],
+  [
+    "I9",
+    "a wait is cut short",
+    () => begun().append(failed("1", 9e9), failed("1", 1, 2)),
+    /attempt 2 of step 1 was due at 9000000000 and given up/
+  ],
+  [
+    "I2",
+    "an attempt begins while a human is asked",
+    () =>
+      begun()
+        .append(failed("1", 1, 1, "ask"))
+        .run("1", "busy", "model", 2),
+    /before a human had decided/
   ],
   ["I9", "a timer's row is lost", () => good().append(entry({ _tag: "TimerSet", timer: "t", due: 9e9 })), /by its row/],
   ["I10", "a turn ends before its steps", () => begun().append(turnEnded(1)), /before its steps 1/],

@@ -7,12 +7,13 @@ import * as Feeds from "./Feeds.ts"
 import * as Journals from "./Journals.ts"
 import * as Liveness from "./Liveness.ts"
 import * as Outside from "./Outside.ts"
+import * as Retries from "./Retries.ts"
 import * as Steps from "./Steps.ts"
 import * as Turns from "./Turns.ts"
 
 export type { Invariant, Violation } from "./Facts.ts"
 
-const all = [Commands, Journals, Steps, Feeds, Turns, Budgets, Outside, Liveness]
+const all = [Commands, Journals, Steps, Retries, Feeds, Turns, Budgets, Outside, Liveness]
 
 /** All that does not hold of a run; empty for a good one. */
 export const check = (finished: Finished): ReadonlyArray<Violation> => {
