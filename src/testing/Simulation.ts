@@ -219,8 +219,15 @@ export const broken = (report: Report, command?: string): InvariantBroken =>
 /** In a tool's handler, where it has its effect: the world takes it down. Elsewhere it does nothing. */
 export const effect: Effect.Effect<void> = Effect.map(FiberRef.get(attempting), (found) => {
   if (Option.isNone(found)) return
-  const { history, ...witness } = found.value
+  const { history, kill: _, ...witness } = found.value
   history.record({ _tag: "Effect", ...witness })
+})
+
+/** In a tool's handler: ends the process in which it runs, as what uses up its memory does. Elsewhere it does nothing. */
+export const die: Effect.Effect<void> = Effect.flatMap(FiberRef.get(attempting), (found) => {
+  if (Option.isNone(found)) return Effect.void
+  found.value.kill()
+  return Effect.never
 })
 
 /** In a tool's handler: takes as long as services take, mostly about the first, now and then up to the second. */

@@ -8,14 +8,45 @@
  */
 import { Tool, Toolkit } from "@effect/ai"
 import type { Prompt } from "@effect/ai"
-import { Effect, Schema } from "effect"
-import { Agent, ToolContext } from "../../src/agent/index.ts"
+import { Context, Effect, Layer, Schema } from "effect"
+import { Agent, Reconcile, ToolContext } from "../../src/agent/index.ts"
 import type { Repeatable } from "../../src/domain/Entry.ts"
 import { ScriptedModel, Simulation } from "../../src/testing/index.ts"
 
-const { effect } = Simulation
+const { die, effect } = Simulation
 
-const of = (name: string) =>
+/**
+ * A service in the world outside that remembers what it has done by its key, and forgets none. Whoever asks it what became
+ * of an attempt closes the door to that attempt: a request that is still on its way, or a runner that was stopped, is
+ * refused after that.
+ */
+class Ledger extends Context.Tag("simulation/Ledger")<
+  Ledger,
+  {
+    readonly write: (key: string, attempt: number) => Effect.Effect<string, string>
+    readonly find: (key: string, attempt: number) => Effect.Effect<string | null>
+  }
+>() {
+  static readonly layer = Layer.sync(Ledger, () => {
+    const done = new Map<string, string>()
+    const closed = new Map<string, number>()
+    return {
+      write: (key, attempt) =>
+        Effect.suspend(() => {
+          if (attempt < (closed.get(key) ?? 0)) return Effect.fail("you come too late")
+          done.set(key, `reservation ${done.size + 1}`)
+          return Effect.as(effect, done.get(key)!)
+        }),
+      find: (key, attempt) =>
+        Effect.sync(() => {
+          closed.set(key, Math.max(attempt, closed.get(key) ?? 0))
+          return done.get(key) ?? null
+        })
+    }
+  })
+}
+
+const of = <const Name extends string>(name: Name) =>
   Tool.make(name, { success: Schema.String, failure: Schema.String, dependencies: [ToolContext] })
 
 /** May not be repeated, as long as nobody says otherwise. */
@@ -31,13 +62,21 @@ const Serve = of("serve")
 const Pay = of("pay").annotate(Tool.Idempotent, true)
 /** Saves how far it is, and goes on from there. */
 const Stages = of("stages").annotate(Tool.Idempotent, true)
+/** May not be repeated, but it can be found out what became of it. */
+const Reserve = Tool.make("reserve", {
+  success: Schema.String,
+  failure: Schema.String,
+  dependencies: [ToolContext, Ledger]
+})
+/** Ends the runner on which it runs, each time. */
+const Poison = of("poison").annotate(Tool.Readonly, true)
 const Look = of("look").annotate(Tool.Readonly, true)
 /** Never ends by itself. */
 const Hang = of("hang").annotate(Tool.Readonly, true)
 /** Says more than a row should hold. */
 const Large = of("large").annotate(Tool.Readonly, true)
 
-const tools = Toolkit.make(Book, Slow, Break, Shell, Serve, Pay, Stages, Look, Hang, Large)
+const tools = Toolkit.make(Book, Slow, Break, Shell, Serve, Pay, Stages, Look, Hang, Large, Reserve, Poison)
 
 export type ToolName = keyof typeof tools.tools
 /** What a message may name: of a boss, its clerks too. */
@@ -54,7 +93,9 @@ export const nature: Readonly<Record<ToolName, Repeatable>> = {
   stages: "idempotent",
   look: "readonly",
   hang: "readonly",
-  large: "readonly"
+  large: "readonly",
+  reserve: "never",
+  poison: "readonly"
 }
 
 const handlers = tools.toLayer({
@@ -91,8 +132,27 @@ const handlers = tools.toLayer({
     }),
   look: () => Effect.as(effect, "seen"),
   hang: () => Effect.zipRight(effect, Effect.never),
-  large: () => Effect.as(effect, "large ".repeat(14_000))
+  large: () => Effect.as(effect, "large ".repeat(14_000)),
+  reserve: () =>
+    Effect.gen(function* () {
+      const { attempt, idempotencyKey } = yield* ToolContext
+      yield* Effect.sleep("300 millis")
+      const reserved = yield* Effect.flatMap(Ledger, ({ write }) => write(idempotencyKey, attempt))
+      yield* Effect.sleep("300 millis")
+      return reserved
+    }),
+  poison: () => Effect.as(Effect.zipRight(Effect.sleep("100 millis"), die), "it lives")
 })
+
+/** It takes its time to find out: a runner may die meanwhile. */
+const reconcile = ({ idempotencyKey }: { readonly idempotencyKey: string }) =>
+  Effect.gen(function* () {
+    const { attempt } = yield* ToolContext
+    yield* Effect.sleep("200 millis")
+    const found = yield* Effect.flatMap(Ledger, ({ find }) => find(idempotencyKey, attempt))
+    yield* Effect.sleep("200 millis")
+    return found === null ? Reconcile.didNotHappen : Reconcile.happened(found)
+  })
 
 const textOf = (message: Prompt.Message | undefined): string =>
   message === undefined || typeof message.content === "string"
@@ -132,7 +192,7 @@ export const Busy = Agent.make("busy", {
   toolkit: tools,
   budget: { wall: "30 seconds" },
   silence: "10 seconds",
-  tools: { large: { timeout: "20 seconds" } }
+  tools: { large: { timeout: "20 seconds" }, reserve: { reconcile } }
 })
 
 /** Its limits are met soon. */
@@ -161,7 +221,18 @@ export const Boss = Agent.make("boss", {
   silence: "10 seconds"
 })
 
-export const agents = [Busy, Frugal, Patient, Boss, Clerk]
+/** Wants to be told first what became of its bookings. */
+export const Careful = Agent.make("careful", {
+  toolkit: tools,
+  silence: "10 seconds",
+  tools: { book: { inDoubt: "ask" }, slow: { inDoubt: "ask" }, reserve: { reconcile } }
+})
+
+export const agents = [Busy, Frugal, Patient, Boss, Clerk, Careful]
 
 /** What these agents are given. */
-export const given = { agents, model: ScriptedModel.make(obedient, { direct: true }), tools: handlers }
+export const given = {
+  agents,
+  model: ScriptedModel.make(obedient, { direct: true }),
+  tools: Layer.provideMerge(handlers, Ledger.layer)
+}

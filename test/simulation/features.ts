@@ -6,7 +6,21 @@ type Chance = Parameters<Workload>[0]
 type Script = ReadonlyArray<ReadonlyArray<Named>>
 
 const all: ReadonlyArray<ToolName> = [
-  ...(["book", "book", "slow", "break", "shell", "serve", "pay", "pay", "stages", "look", "look", "hang"] as const)
+  ...([
+    "book",
+    "book",
+    "slow",
+    "break",
+    "shell",
+    "serve",
+    "pay",
+    "pay",
+    "stages",
+    "look",
+    "look",
+    "hang",
+    "reserve"
+  ] as const)
 ]
 
 const clerks = ["clerk", "clerk", "clerk", "clerk"] as const
@@ -24,12 +38,23 @@ const send = (id: string, at: number, script: Script, whenBusy: Planned["whenBus
   whenBusy
 })
 
+const settle = (id: string, at: number, step: string, ...verdict: ReadonlyArray<string>): Planned => ({
+  id,
+  at,
+  kind: "Settle",
+  text: JSON.stringify([step, ...verdict])
+})
+
 const raise = (id: string, at: number, by: object): Planned => ({ id, at, kind: "Raise", text: JSON.stringify(by) })
 
 const session = (chance: Chance, id: string, agent: string): PlannedSession => {
   // Whoever has no limit of time must not call what never ends.
   const from: ReadonlyArray<Named> =
-    agent === "patient" ? all.filter((name) => name !== "hang") : agent === "boss" ? [...all, ...clerks] : all
+    agent === "patient" || agent === "careful"
+      ? all.filter((name) => name !== "hang")
+      : agent === "boss"
+        ? [...all, ...clerks]
+        : all
   let at = chance.int(0, 2_000)
   const commands = Array.from({ length: chance.int(1, 4) }, (_, n): Planned => {
     at += chance.int(0, 4_000)
@@ -44,7 +69,7 @@ const session = (chance: Chance, id: string, agent: string): PlannedSession => {
 /** A few sessions that do anything. */
 export const mixed: Workload = (chance) => ({
   sessions: Array.from({ length: chance.int(1, 4) }, (_, n) =>
-    session(chance, `s${n + 1}`, chance.pick(["busy", "busy", "busy", "frugal", "patient", "boss"]))
+    session(chance, `s${n + 1}`, chance.pick(["busy", "busy", "busy", "frugal", "patient", "boss", "careful"]))
   )
 })
 
@@ -79,6 +104,32 @@ const small = {
     ),
   /** A parent that is cancelled while its children work. */
   orphans: () => one([send("m", 0, [["clerk", "clerk"]]), { id: "x", at: 2_500, kind: "Cancel" }], "boss"),
+  /** A tool that may not be repeated, and of which it can be found out what became of it. */
+  reconcile: () => one([send("m", 0, [["reserve", "reserve"], ["reserve"]])]),
+  /** Steps in doubt that wait for somebody's word: each message's first tool is the next but one step. */
+  doubt: () =>
+    one(
+      [
+        send("m", 0, [["slow"]]),
+        settle("v1", 20_000, "2", "did not happen"),
+        settle("v2", 25_000, "2", "happened", "it slept"),
+        send("n", 30_000, [["slow"]]),
+        settle("v3", 60_000, "5", "happened", "it slept"),
+        settle("v4", 61_000, "5", "did not happen")
+      ],
+      "careful"
+    ),
+  /** What ends its runner each time, is tried once more, and given up. */
+  poison: () =>
+    one(
+      [
+        send("m", 0, [["poison"]]),
+        send("n", 500, [["look"]]),
+        { id: "r", at: 200_000, kind: "Revive" },
+        { id: "d", at: 320_000, kind: "Discard" }
+      ],
+      "patient"
+    ),
   /** Content that is too large for a row. */
   large: () => one([send("m", 0, [["large"], ["book"]])])
 } satisfies Record<string, Workload>

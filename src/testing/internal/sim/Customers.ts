@@ -8,6 +8,8 @@
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Client, type Raise, type Session, Transport } from "../../../client/index.ts"
 import { Blobs } from "../../../blob/index.ts"
+import type { Verdict } from "../../../domain/Entry.ts"
+import type { Json } from "../../../domain/Json.ts"
 import { Journal } from "../../../journal/index.ts"
 import { Cluster, Membership, RunnerSettings, type RunnerSettingsValues } from "../../../runner/index.ts"
 import { Alarms } from "../../../session/index.ts"
@@ -185,12 +187,27 @@ export class Customers {
     planned: Planned
   ): Effect.Effect<void> {
     const { id, kind, text, whenBusy } = planned
-    const once = this.#ask({ ...at, command: id, kind, text: JSON.stringify([kind, text, whenBusy]) }, () =>
-      kind === "Send"
-        ? session.send(text ?? "", { id, ...(whenBusy === undefined ? {} : { whenBusy }) })
-        : kind === "Raise"
-          ? session.raise(JSON.parse(text ?? "{}") as Raise, { id })
-          : session.stop(kind === "Cancel" ? "cancel" : "interrupt", { id })
+    const request = () => {
+      switch (kind) {
+        case "Send":
+          return session.send(text ?? "", { id, ...(whenBusy === undefined ? {} : { whenBusy }) })
+        case "Raise":
+          return session.raise(JSON.parse(text ?? "{}") as Raise, { id })
+        case "Settle": {
+          const [step, verdict, result] = JSON.parse(text ?? "[]") as [string, Verdict, Json | undefined]
+          return session.settle(step, verdict, { id, result })
+        }
+        case "Revive":
+          return session.revive({ id })
+        case "Discard":
+          return session.discard({ id })
+        default:
+          return session.stop(kind === "Cancel" ? "cancel" : "interrupt", { id })
+      }
+    }
+    const once = this.#ask(
+      { ...at, command: id, kind, text: JSON.stringify([kind, text, whenBusy]) },
+      (): Effect.Effect<{ readonly seq: number }, { readonly _tag: string; readonly message: string }> => request()
     )
     return Effect.gen(this, function* () {
       yield* Effect.sleep(Math.max(0, planned.at - this.world.elapsed))

@@ -111,7 +111,9 @@ export class Fleet {
     const os = this.os.of(process)
     return Runner.layerWith(
       behaviours.map((one) => {
-        const seen = watched(one, process)
+        const seen = watched(one, process, () => {
+          if (place.process === process) this.kill(place, { silently: false, downMs: restartMs, moved: false })
+        })
         return wraps.behaviour?.(seen, process.name) ?? seen
       }),
       Cluster.layerRunnerOver(wire(this.network, process)),

@@ -12,7 +12,7 @@ import type { Limits } from "../../../session/index.ts"
 import type { SessionInfo, Timer, Written } from "../../../store/index.ts"
 
 /** What a client asks of a session. */
-export type CommandKind = "Create" | "Send" | "Interrupt" | "Cancel" | "Raise"
+export type CommandKind = "Create" | "Send" | "Interrupt" | "Cancel" | "Raise" | "Settle" | "Revive" | "Discard"
 
 /** A row as the store was given it, without its bytes. */
 export interface AppendedRow {
@@ -107,7 +107,13 @@ export type Happening =
   | { readonly _tag: "Called"; readonly process: string; readonly operation: string; readonly outcome: string }
   // --- The world outside: it survives all processes ---
   /** An attempt of a step begins to run: after its intent, before its effect. */
-  | (Attempt & { readonly _tag: "Began"; readonly kind: StepKind; readonly name: string })
+  | (Attempt & {
+      readonly _tag: "Began"
+      readonly kind: StepKind
+      readonly name: string
+      /** It is not the step that runs: it is asked what became of the attempt before. */
+      readonly asks?: true
+    })
   /** It has run to its end; `outcome` is `succeeded`, `interrupted` or the class of its failure. */
   | (Attempt & { readonly _tag: "Performed"; readonly kind: StepKind; readonly name: string; readonly outcome: string })
   /** A tool has had its effect: the witness line. `key` is the idempotency key that its handler was given. */

@@ -8,8 +8,8 @@ export interface Planned {
   readonly id: string
   /** When it is sent for the first time, in milliseconds from the begin of the run. */
   readonly at: number
-  readonly kind: "Send" | "Interrupt" | "Cancel" | "Raise"
-  /** What is said; of a raise, the amounts as JSON. */
+  readonly kind: "Send" | "Interrupt" | "Cancel" | "Raise" | "Settle" | "Revive" | "Discard"
+  /** What is said; of a raise, the amounts as JSON; of a verdict, `[step, verdict, result]` as JSON. */
   readonly text?: string | undefined
   readonly whenBusy?: WhenBusy | undefined
 }

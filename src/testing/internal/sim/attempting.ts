@@ -13,6 +13,8 @@ export interface Doing extends Attempting {
   readonly tool: string
   readonly key: string
   readonly history: History
+  /** Ends the process in which it runs, as `kill -9` does. */
+  readonly kill: () => void
 }
 
 export const attempting = GlobalValue.globalValue(Symbol.for("perdure/testing/attempting"), () =>

@@ -11,8 +11,12 @@ const outcomeOf = (exit: Exit.Exit<unknown, { readonly failure?: { readonly clas
   return failed ?? "Defect"
 }
 
-/** A behaviour whose attempts are written down, and whose tools know which they are. */
-export const watched = (behaviour: Behaviour, process: SimProcess): Behaviour => {
+/**
+ * A behaviour whose attempts are written down, and whose tools know which they are.
+ *
+ * @param kill ends the process
+ */
+export const watched = (behaviour: Behaviour, process: SimProcess, kill: () => void): Behaviour => {
   const { history } = process.world
   return {
     ...behaviour,
@@ -25,8 +29,9 @@ export const watched = (behaviour: Behaviour, process: SimProcess): Behaviour =>
           attempt: step.attempt
         }
         const what = { ...attempt, kind: step.kind, name: step.name }
-        history.record({ _tag: "Began", ...what })
-        const doing: Doing = { ...attempt, tool: step.name, key: context.idempotencyKey, history }
+        const asks = step.nextInput === "reconcile" ? ({ asks: true } as const) : {}
+        history.record({ _tag: "Began", ...what, ...asks })
+        const doing: Doing = { ...attempt, tool: step.name, key: context.idempotencyKey, history, kill }
         return behaviour.perform(step, state, context).pipe(
           Effect.locally(attempting, Option.some(doing)),
           Effect.onExit((exit) =>

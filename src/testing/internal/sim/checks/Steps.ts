@@ -7,7 +7,7 @@ const i5 = (session: string, what: string): Violation => ({ invariant: "I5", ses
 
 /** In the journal: one intent, then one outcome, then nothing about the step. */
 const shape = ({ entries, key }: SessionFacts): ReadonlyArray<Violation> => {
-  const states = new Map<string, "open" | "ended">()
+  const states = new Map<string, "open" | "doubted" | "ended">()
   return entries.flatMap(({ entry, seq }) => {
     const step = stepOf(entry)
     if (step === null) return []
@@ -17,9 +17,14 @@ const shape = ({ entries, key }: SessionFacts): ReadonlyArray<Violation> => {
       states.set(step, "open")
       return state === undefined ? [] : [i2(key, `${here}: it was intended before`)]
     }
-    if (entry._tag !== "AttemptFailed" && entry._tag !== "StepProgress") states.set(step, "ended")
+    if (entry._tag === "DoubtSettled") {
+      states.set(step, "ended")
+      return state === "doubted" ? [] : [i5(key, `${here}: it was not in doubt`)]
+    }
+    if (entry._tag === "StepInDoubt") states.set(step, "doubted")
+    else if (entry._tag !== "AttemptFailed" && entry._tag !== "StepProgress") states.set(step, "ended")
     if (state === "open") return []
-    return [i2(key, state === "ended" ? `${here}: it had its outcome already` : `${here}: it was never intended`)]
+    return [i2(key, state !== undefined ? `${here}: it had its outcome already` : `${here}: it was never intended`)]
   })
 }
 
@@ -58,7 +63,8 @@ const truthful: Check = (facts) => {
   }
   return [...facts.sessions.values()].flatMap(({ commits, entries, key }) =>
     entries.flatMap(({ entry, seq }) => {
-      if (entry._tag !== "StepSucceeded") return []
+      // What somebody has said: see Doubts.ts.
+      if (entry._tag !== "StepSucceeded" || entry.settled !== undefined) return []
       const at = done.get(`${key} ${entry.step} ${entry.attempt}`)
       const commit = commits.get(seq)
       return at !== undefined && (commit === undefined || at < commit.index)
@@ -85,11 +91,24 @@ const notRepeated: Check = (facts) => {
       : []
   }
   return facts.events.flatMap((event) => {
-    if (event._tag === "Began" && event.kind === "tool") return count("began", event.session, event.step, event.name)
+    if (event._tag === "Began" && event.kind === "tool") {
+      // It was found out in between that it had not happened: what counts is its effect.
+      if (event.asks === true || wasAsked(facts, event.session, event.step)) return []
+      return count("began", event.session, event.step, event.name)
+    }
     if (event._tag === "Effect") return count("had its effect", event.session, event.step, event.tool)
     return []
   })
 }
+
+const wasAsked = (facts: Facts, session: string, step: string): boolean =>
+  facts.sessions
+    .get(session)
+    ?.entries.some(
+      ({ entry }) =>
+        (entry._tag === "AttemptFailed" && entry.step === step && entry.nextInput === "reconcile") ||
+        (entry._tag === "CommandAccepted" && entry.command._tag === "Settle" && entry.command.step === step)
+    ) === true
 
 /** One key a step, in all of its attempts, and no other step has it. */
 const keyed: Check = (facts) => {
