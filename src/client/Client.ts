@@ -4,28 +4,18 @@
  * It runs wherever the store can be reached: in a runner, or beside the cluster (`Runner.layerClient`).
  */
 import { randomUUID } from "node:crypto"
-import { Context, Duration, Effect, Layer, Option, Schema, Stream } from "effect"
+import { Context, Duration, Effect, Layer, Option, Stream } from "effect"
 import { Blobs, Claim } from "../blob/index.ts"
-import { Amounts, type Command, type TurnOutcome } from "../domain/Entry.ts"
+import type { Command, TurnOutcome } from "../domain/Entry.ts"
 import * as Errors from "../domain/Errors.ts"
-import {
-  AgentName,
-  CommandId,
-  defaultNamespace,
-  explain,
-  Namespace,
-  SessionId,
-  SessionKey,
-  StepId
-} from "../domain/Id.ts"
-import { Text } from "../domain/Json.ts"
-import { UserPart } from "../domain/Message.ts"
+import { AgentName, CommandId, type SessionKey, StepId } from "../domain/Id.ts"
 import { Cursor } from "../feed/index.ts"
 import { Journal } from "../journal/index.ts"
 import { type SessionFilter, type SessionInfo, Store } from "../store/index.ts"
 import { ask } from "./internal/ask.ts"
 import { follow } from "./internal/follow.ts"
-import type { Accepted, ReviveOptions, Session, StopOptions, Unavailable } from "./Session.ts"
+import { because, carriedBytes, keyOf, partsOf, valid, validAmounts, validAttributes } from "./internal/valid.ts"
+import type { Accepted, ReviveOptions, Session, Unavailable } from "./Session.ts"
 import { ClientSettings } from "./Settings.ts"
 import { Transport } from "./Transport.ts"
 import { TurnNotCompleted } from "./TurnNotCompleted.ts"
@@ -77,71 +67,6 @@ export const existing = (id: string, options?: Pick<SessionOptions, "namespace">
 
 /** Sessions by what is searchable of them, newest first. */
 export const sessions = (filter?: SessionFilter) => Effect.flatMap(Client, (client) => client.sessions(filter))
-
-const valid =
-  <A, I>(schema: Schema.Schema<A, I>, what: string) =>
-  (value: unknown): Effect.Effect<A, Errors.InvalidInput> =>
-    Schema.decodeUnknown(schema)(value).pipe(
-      Effect.mapError((error) => new Errors.InvalidInput({ what, reason: explain(error) }))
-    )
-
-const validMessage = valid(
-  Schema.NonEmptyArray(UserPart).annotations({ message: () => "it needs at least one part" }),
-  "message"
-)
-
-/** Whoever raises a budget by nothing has forgotten something. */
-const validAmounts = (by: unknown) =>
-  valid(
-    Amounts,
-    "amounts"
-  )(by).pipe(
-    Effect.filterOrFail(
-      (by) => Object.values(by).some((amount = 0) => amount > 0),
-      () => new Errors.InvalidInput({ what: "amounts", reason: "they allow nothing: name a limit, e.g. { usd: 0.5 }" })
-    )
-  )
-
-const because = (options: StopOptions | undefined) => (options?.reason === undefined ? {} : { reason: options.reason })
-
-const partsOf = (
-  message: string | ReadonlyArray<UserPart>
-): Effect.Effect<ReadonlyArray<UserPart>, Errors.InvalidInput> =>
-  typeof message === "string"
-    ? message === ""
-      ? new Errors.InvalidInput({ what: "message", reason: "it is empty" })
-      : Effect.succeed([{ type: "text", text: message }])
-    : validMessage(message)
-
-const keyOf = (id: string, namespace: string | undefined) =>
-  Effect.all({
-    session: valid(SessionId, "session id")(id),
-    namespace: namespace === undefined ? Effect.succeed(defaultNamespace) : valid(Namespace, "namespace")(namespace)
-  }).pipe(Effect.map((key) => SessionKey.make(key)))
-
-/**
- * What a request can carry, in bytes of JSON. The wire closes the connection at 16 MiB (`@effect/rpc`), which would look
- * like a runner that is gone. What the runner takes is less, and its own to say.
- */
-const carriedBytes = 15 * 1024 * 1024
-
-/** Attributes are columns to search by: what is long does not belong there. */
-const attributesBytes = 64 * 1024
-
-const validAttributes = (attributes: Readonly<Record<string, string>>) =>
-  valid(
-    Schema.Record({ key: Schema.String, value: Text }),
-    "attributes"
-  )(attributes).pipe(
-    Effect.filterOrFail(
-      (attributes) => Buffer.byteLength(JSON.stringify(attributes)) <= attributesBytes,
-      () =>
-        new Errors.InvalidInput({
-          what: "attributes",
-          reason: `they have more than ${attributesBytes} bytes: send what is long as a message`
-        })
-    )
-  )
 
 const make = Effect.gen(function* () {
   const store = yield* Store

@@ -6,87 +6,26 @@
  * for the day when that is not enough.
  */
 import { Schema } from "effect"
+import { Command, Decision } from "./Command.ts"
+import { Decided, NextInput } from "./Decided.ts"
 import { Drawn, Failure } from "./Failure.ts"
-
-export { Drawn }
 import { AgentName, CommandId, Epoch, Seq, SessionId, StepId, TimerId } from "./Id.ts"
 import { Json, Text } from "./Json.ts"
-import { UserPart } from "./Message.ts"
+import { Amounts } from "./Limit.ts"
+import { SessionOutcome, TurnOutcome } from "./Outcome.ts"
 import { Usage } from "./Usage.ts"
+
+export * from "./Command.ts"
+export * from "./Decided.ts"
+export { Drawn } from "./Failure.ts"
+export * from "./Limit.ts"
+export * from "./Outcome.ts"
 
 /** The version of the encoding of entries that this code writes. It reads this one and all before it. */
 export const version = 1
 
 /** Milliseconds since the epoch, by the runner's clock. */
 const Millis = Schema.Int
-
-/** What a second message does while a turn is running. */
-export const WhenBusy = Schema.Literal("enqueue", "reject", "interrupt")
-export type WhenBusy = typeof WhenBusy.Type
-
-/** Which limit was hit (I8). `wall` is time in which a turn was running and not paused. */
-export const Limit = Schema.Literal("steps", "modelCalls", "toolCalls", "tokens", "usd", "wall")
-export type Limit = typeof Limit.Type
-
-const Amount = Schema.optional(Schema.NonNegative.pipe(Schema.finite()))
-
-/** So much of each limit, time in milliseconds, money in US dollars. What is left out is not spoken of. */
-export const Amounts = Schema.Struct({
-  steps: Amount,
-  modelCalls: Amount,
-  toolCalls: Amount,
-  tokens: Amount,
-  usd: Amount,
-  wallMs: Amount
-})
-export type Amounts = typeof Amounts.Type
-
-/** What is decided of a pause. */
-export const Decision = Schema.Literal(
-  /** Go on where it stopped. */
-  "proceed",
-  /** What would have happened without the pause. */
-  "end"
-)
-export type Decision = typeof Decision.Type
-
-/** What somebody says of a step that is in doubt (I5). */
-export const Verdict = Schema.Literal(
-  "happened",
-  "did not happen",
-  /** It does no harm to do it again. Only where the session waits for the verdict. */
-  "retry"
-)
-export type Verdict = typeof Verdict.Type
-
-/** A message into a session. */
-export const Command = Schema.Union(
-  Schema.TaggedStruct("Send", { parts: Schema.Array(UserPart), whenBusy: WhenBusy }),
-  /** Ends the running turn; the session goes on. */
-  Schema.TaggedStruct("Interrupt", { reason: Schema.optional(Text) }),
-  /** Ends the session. */
-  Schema.TaggedStruct("Cancel", { reason: Schema.optional(Text) }),
-  /**
-   * Allows more: added to what the running turn and the session may use. A pause for a budget that this lifts is over.
-   * Not to what a parent has given: the parent's budget is the one to raise.
-   */
-  Schema.TaggedStruct("Raise", { by: Amounts, reason: Schema.optional(Text) }),
-  /** Decides a pause, once. */
-  Schema.TaggedStruct("Decide", { pause: Schema.String, decision: Decision, reason: Schema.optional(Text) }),
-  /** Says what became of a step that is in doubt, once. */
-  Schema.TaggedStruct("Settle", {
-    step: StepId,
-    verdict: Verdict,
-    /** What a step that happened gave. */
-    result: Schema.optional(Json)
-  }),
-  /** Tries again what is parked: a step, or all of them where none is named. */
-  Schema.TaggedStruct("Revive", { step: Schema.optional(StepId), reason: Schema.optional(Text) }),
-  /** Gives up what is parked. */
-  Schema.TaggedStruct("Discard", { step: Schema.optional(StepId), reason: Schema.optional(Text) })
-)
-export type Command = typeof Command.Type
-export type Send = Extract<Command, { _tag: "Send" }>
 
 export const StepKind = Schema.Literal("model", "tool", "custom")
 export type StepKind = typeof StepKind.Type
@@ -101,78 +40,6 @@ export const Repeatable = Schema.Literal(
   "never"
 )
 export type Repeatable = typeof Repeatable.Type
-
-/** Whose limit it was: the turn's, the session's, or what a parent has given to its child. */
-export const LimitScope = Schema.Literal("turn", "session", "parent")
-export type LimitScope = typeof LimitScope.Type
-
-/** The kinds of loops: one call with one result again and again, a few of them in turns, nothing new for long. */
-export const LoopKind = Schema.Literal("repeat", "cycle", "stale")
-export type LoopKind = typeof LoopKind.Type
-
-/** How a turn ended. */
-export const TurnOutcome = Schema.Union(
-  Schema.TaggedStruct("Completed", { output: Json }),
-  Schema.TaggedStruct("Interrupted", { reason: Schema.optional(Text) }),
-  Schema.TaggedStruct("LimitReached", {
-    limit: Limit,
-    allowed: Schema.Finite,
-    used: Schema.Finite,
-    /** The turn's, where it is missing. */
-    scope: Schema.optional(LimitScope)
-  }),
-  /** The agent went round in circles: for `rounds` answers of the model, the last ones. */
-  Schema.TaggedStruct("Looped", { loop: LoopKind, rounds: Schema.Int }),
-  Schema.TaggedStruct("Failed", { failure: Failure })
-)
-export type TurnOutcome = typeof TurnOutcome.Type
-
-export const SessionOutcome = Schema.Union(
-  Schema.TaggedStruct("Completed", { output: Json }),
-  Schema.TaggedStruct("Cancelled", { reason: Schema.optional(Text) }),
-  Schema.TaggedStruct("Failed", { failure: Failure })
-)
-export type SessionOutcome = typeof SessionOutcome.Type
-
-/** What the next attempt of a step is given. */
-export const NextInput = Schema.Literal(
-  "original",
-  "continue",
-  "repaired",
-  "compacted",
-  /** Nothing: it is asked what became of the attempt before. */
-  "reconcile"
-)
-export type NextInput = typeof NextInput.Type
-
-/** What a policy decided about a failed attempt, and who says so. */
-export const Decided = Schema.Struct({
-  plan: Schema.Literal(
-    /** The same model or tool again. */
-    "retry",
-    /** Another model, `model`. */
-    "fallback",
-    /** The conversation is made shorter first: the step has failed, and whoever plans the turn goes on from there. */
-    "compact",
-    /** A human decides: the next attempt is held until then. */
-    "ask",
-    /** The step has failed. */
-    "fail"
-  ),
-  /** The policy's name. */
-  policy: Text,
-  /** The name of the rule of it that fitted. */
-  rule: Text,
-  /** How long the next attempt waits, in milliseconds. */
-  delayMs: Schema.optional(Schema.NonNegative.pipe(Schema.finite())),
-  /** The model that the next attempt asks, by name; where it is left out, the one that the failed one asked. */
-  model: Schema.optional(Text),
-  /** What a human is asked. */
-  question: Schema.optional(Text),
-  /** SHA-256, hex, of what the next attempt is given. Within one step, equal hashes are equal inputs. */
-  inputHash: Schema.optional(Schema.String)
-})
-export type Decided = typeof Decided.Type
 
 export const SessionCreated = Schema.TaggedStruct("SessionCreated", {
   agent: AgentName,

@@ -10,7 +10,7 @@ import * as Usage from "../domain/Usage.ts"
 import type { Behaviour } from "./Behaviour.ts"
 import * as Budget from "./Budget.ts"
 import * as Doubt from "./Doubt.ts"
-import { fired, goneOn, lastWords, settled, stopping, used, without } from "./internal/changes.ts"
+import { begun, commanded, fired, goneOn, lastWords, settled, used, without } from "./internal/changes.ts"
 import * as OpenSteps from "./OpenStep.ts"
 import type { OpenStep } from "./OpenStep.ts"
 import * as Pause from "./Pause.ts"
@@ -126,55 +126,12 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
         isChild: entry.parent !== undefined
       }
     case "CommandAccepted":
-      switch (entry.command._tag) {
-        case "Send":
-          return {
-            queue: [...state.queue, entry.id],
-            ...(entry.command.whenBusy === "interrupt"
-              ? stopping(state, { _tag: "Interrupt", reason: "a newer message came" })
-              : undefined)
-          }
-        case "Interrupt":
-          return stopping(state, { _tag: "Interrupt", reason: entry.command.reason })
-        case "Cancel":
-          return {
-            ...stopping(state, { _tag: "Cancel", reason: entry.command.reason }),
-            cancelled: { reason: entry.command.reason }
-          }
-        case "Raise":
-          return {
-            raised: Budget.asAmounts(Budget.plus(Budget.plus(Budget.nothing, state.raised), entry.command.by)),
-            turn: state.turn && Pause.raised(state.turn, entry.command.by, entry.id)
-          }
-        case "Decide":
-          return {
-            turn: state.turn && Pause.answered(state.turn, entry.command.pause, entry.command.decision, entry.id)
-          }
-        case "Revive":
-          return { turn: state.turn && Pause.answeredOf(state.turn, entry.command.step, "proceed", entry.id) }
-        case "Discard":
-          return { turn: state.turn && Pause.answeredOf(state.turn, entry.command.step, "end", entry.id) }
-      }
-      break
+      return commanded(state, entry)
     case "TurnStarted":
       return {
         turns: entry.turn,
         queue: state.queue.filter((id) => id !== entry.command),
-        turn: {
-          turn: entry.turn,
-          command: entry.command,
-          startedAt: at,
-          steps: 0,
-          modelCalls: 0,
-          toolCalls: 0,
-          usage: Usage.zero,
-          stopping: null,
-          activeMs: 0,
-          since: at,
-          raised: {},
-          pauses: [],
-          told: false
-        }
+        turn: begun(entry, at)
       }
     case "StepIntended":
       return {

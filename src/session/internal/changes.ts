@@ -1,10 +1,10 @@
 /** Changes of a session's state that several entries lead to, or that touch several parts of it. Pure. */
-import type { Amounts, Resumed, StepFailed } from "../../domain/Entry.ts"
+import type { Amounts, CommandAccepted, Resumed, StepFailed, TurnStarted } from "../../domain/Entry.ts"
 import type { StepId, TimerId } from "../../domain/Id.ts"
 import * as Usage from "../../domain/Usage.ts"
 import * as Budget from "../Budget.ts"
 import * as Pause from "../Pause.ts"
-import type { SessionState, Stopping } from "../State.ts"
+import type { SessionState, Stopping, Turn } from "../State.ts"
 
 export const wallTimer = (turn: number): TimerId => `wall:${turn}` as TimerId
 
@@ -77,4 +77,55 @@ export const goneOn = <S>(state: SessionState<S>, at: number, entry: Resumed): P
     turn: state.turn && { ...Pause.resumed(state.turn, at, entry.pause), raised: more(state.turn.raised) },
     ...(step === undefined ? {} : { open: { ...state.open, [step.step]: { ...step, held: false, dueAt: at } } })
   }
+}
+
+/** A turn begins. */
+export const begun = (entry: TurnStarted, at: number): Turn => ({
+  turn: entry.turn,
+  command: entry.command,
+  startedAt: at,
+  steps: 0,
+  modelCalls: 0,
+  toolCalls: 0,
+  usage: Usage.zero,
+  stopping: null,
+  activeMs: 0,
+  since: at,
+  raised: {},
+  pauses: [],
+  told: false
+})
+
+/** A command was accepted. */
+export const commanded = <S>(state: SessionState<S>, { command, id }: CommandAccepted): Partial<SessionState<S>> => {
+  switch (command._tag) {
+    case "Send":
+      return {
+        queue: [...state.queue, id],
+        ...(command.whenBusy === "interrupt"
+          ? stopping(state, { _tag: "Interrupt", reason: "a newer message came" })
+          : undefined)
+      }
+    case "Interrupt":
+      return stopping(state, { _tag: "Interrupt", reason: command.reason })
+    case "Cancel":
+      return {
+        ...stopping(state, { _tag: "Cancel", reason: command.reason }),
+        cancelled: { reason: command.reason }
+      }
+    case "Raise":
+      return {
+        raised: Budget.asAmounts(Budget.plus(Budget.plus(Budget.nothing, state.raised), command.by)),
+        turn: state.turn && Pause.raised(state.turn, command.by, id)
+      }
+    case "Decide":
+      return {
+        turn: state.turn && Pause.answered(state.turn, command.pause, command.decision, id)
+      }
+    case "Revive":
+      return { turn: state.turn && Pause.answeredOf(state.turn, command.step, "proceed", id) }
+    case "Discard":
+      return { turn: state.turn && Pause.answeredOf(state.turn, command.step, "end", id) }
+  }
+  return {}
 }
