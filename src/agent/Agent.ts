@@ -11,16 +11,17 @@
  * ```
  */
 import { LanguageModel, type Tool, Toolkit } from "@effect/ai"
-import { type Context, type Duration, Effect, Option } from "effect"
+import type { Context, Duration } from "effect"
 import type { Blobs } from "../blob/index.ts"
 import type { StepKind } from "../domain/Entry.ts"
 import { AgentName } from "../domain/Id.ts"
 import { Models, Prices } from "../model/index.ts"
 import type { Processes } from "../process/index.ts"
 import { RateLimits } from "../resilience/index.ts"
-import { AgentUnfit, type Behaviour, Decide, type Problem } from "../session/index.ts"
+import { type Behaviour, Decide } from "../session/index.ts"
 import * as Compaction from "./Compaction.ts"
 import * as Conversation from "./Conversation.ts"
+import { check } from "./internal/check.ts"
 import * as Model from "./internal/model.ts"
 import * as ToolRunner from "./internal/tool.ts"
 import * as ReadMore from "./internal/readMore.ts"
@@ -127,32 +128,6 @@ export interface Options<
 
 /** An agent that another may call: `Agent.make("boss", { agents: { research: Agent.asTool(Researcher) } })`. */
 export const asTool = (agent: Any, options: Delegate.Options = {}): Delegate.Delegate => Delegate.make(agent, options)
-
-/** What cannot work on this runner. */
-const check = (
-  agent: string,
-  chain: ReadonlyArray<string>,
-  summariser: string | undefined,
-  problems: ReadonlyArray<Problem>
-) =>
-  Effect.flatMap(Effect.serviceOption(Models.Models), (models) => {
-    const known: ReadonlyArray<string> = Option.isSome(models) ? models.value.names : []
-    const twice = chain.filter((name, i) => chain.indexOf(name) < i)
-    const [first, ...rest] = [
-      ...problems,
-      ...[...chain, ...(summariser === undefined ? [] : [summariser])]
-        .filter((name) => !known.includes(name))
-        .map((name) => ({
-          what: `there is no model ${JSON.stringify(name)}`,
-          remedy: `name it in Models.layer, which has ${known.join(", ") || "none"}`
-        })),
-      ...twice.map((name) => ({
-        what: `the model ${JSON.stringify(name)} is twice in its chain`,
-        remedy: "name it once"
-      }))
-    ]
-    return first === undefined ? Effect.void : Effect.fail(new AgentUnfit({ agent, problems: [first, ...rest] }))
-  })
 
 /**
  * Defines an agent.

@@ -10,6 +10,7 @@ import type { StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import type { AssistantPart, Message, UserPart } from "../domain/Message.ts"
 import { State } from "../session/index.ts"
+import type { CompactOutput, ModelInput, ModelOutput, ToolInput, ToolOutput } from "./internal/journaled.ts"
 import * as Pages from "./internal/pages.ts"
 import { type Compacting, failed, notCompacting, shortened } from "./internal/shortening.ts"
 import * as ReadMore from "./internal/readMore.ts"
@@ -17,6 +18,7 @@ import * as Told from "./internal/told.ts"
 import * as Compaction from "./Compaction.ts"
 import * as Loops from "./Loops.ts"
 
+export type { CompactOutput, ModelInput, ModelOutput, ToolInput, ToolOutput } from "./internal/journaled.ts"
 export { decide, type Options } from "./internal/plan.ts"
 
 /** The version of {@link Conversation}'s shape. */
@@ -70,46 +72,6 @@ export const initial: Conversation = {
   model: null,
   compaction: notCompacting,
   final: false
-}
-
-/** What a model step puts into the journal. */
-export interface ModelOutput {
-  readonly parts: ReadonlyArray<AssistantPart>
-  readonly finish: string
-  readonly model: string | null
-  readonly provider: string | null
-}
-
-/** What a model step is given, as journaled. */
-export interface ModelInput {
-  /** How many messages the conversation has. */
-  readonly messages: number
-  /** It summarises those before this one, and answers nothing. */
-  readonly compact?: number | undefined
-}
-
-/** What a model step that summarises puts into the journal. */
-export interface CompactOutput {
-  readonly summary: string
-  readonly finish: string
-  readonly model: string | null
-  readonly provider: string | null
-}
-
-/** What a tool step is given, as journaled. `params` are encoded. */
-export interface ToolInput {
-  readonly callId: string
-  readonly params: Json
-}
-
-/** What a tool step puts into the journal: the encoded result, as the model is given it. */
-export interface ToolOutput {
-  readonly result: Json
-  readonly isError: boolean
-  /** The transform that made the result of what the tool had returned, `original`; or why it could not. */
-  readonly transform?:
-    | { readonly name: string; readonly original: Json }
-    | { readonly name: string; readonly failed: string }
 }
 
 const callsOf = (parts: ReadonlyArray<AssistantPart>): ReadonlyArray<Call> =>
