@@ -9,6 +9,8 @@ export interface Options {
   readonly headers?: boolean | undefined
   /** Whether its refusals say for how long. */
   readonly retryAfter?: boolean | undefined
+  /** How many requests of others it has had since the last one of ours. */
+  readonly others?: (() => number) | undefined
   /** What it answers to what it takes; a word unless told. `n` counts what is taken. */
   readonly answer?: ((request: Fake.Recorded, n: number) => Fake.Behaviour) | undefined
 }
@@ -38,7 +40,7 @@ export const keep = (fake: Fake.FakeProvider, options: Options): Limited => {
     const current = Math.floor(now / perMs)
     if (current !== window) used = 0
     window = current
-    used++
+    used += 1 + (options.others?.() ?? 0)
     const resetMs = (current + 1) * perMs - now
     const told = headers
       ? {

@@ -91,6 +91,8 @@ export class Lane {
       perMs: lane.rates.perMs,
       report: (report) => {
         this.outbox.report(report, now())
+        // Nothing goes out until the host has heard of it.
+        if (report.failure === "RateLimited") this.giveBack()
         // What nobody waits for is told with the next look.
         const isWanted = this.waiting.size > 0 || (this.copy?.waiting ?? 0) > 0
         if (isWanted || report.failure !== undefined || this.outbox.size >= 32) this.wake()
@@ -185,6 +187,11 @@ export class Lane {
       /** Since when its host does not answer, and each runner keeps to its part. */
       unreachableSince: this.alone === null ? null : this.silentSince
     }
+  }
+
+  private giveBack(): void {
+    this.recall = true
+    this.permits.tidy(true)
   }
 
   // --- The fiber that talks to the host ---

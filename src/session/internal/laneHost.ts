@@ -406,7 +406,7 @@ export class LaneHost {
       host: this.name,
       isStranger,
       granted: known === null ? [] : [...known.untold.values()],
-      recall: this.queue.size > 0,
+      recall: this.queue.size > 0 || this.limiter.blockedUntil(this.around.now()) !== null,
       copy: this.copy
     }
   }
