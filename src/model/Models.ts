@@ -8,8 +8,8 @@
  * })
  * ```
  */
-import type * as LanguageModel from "@effect/ai/LanguageModel"
-import { Context, Effect, Layer } from "effect"
+import * as LanguageModel from "@effect/ai/LanguageModel"
+import { Context, Effect, Layer, Option } from "effect"
 
 /**
  * Whether a model goes on from the text of its cut answer when it is asked to. Where it does not (a local model that
@@ -48,3 +48,13 @@ export const layer = <const L extends Layers>(
       return { names: [...built.keys()], find: (name: string) => built.get(name) }
     })
   ) as never
+
+/** Which model a name means on this runner: the one that has it, or the one that agents without a choice share. */
+export const finder: Effect.Effect<(name: string) => LanguageModel.Service | undefined> = Effect.gen(function* () {
+  const shared = yield* Effect.serviceOption(LanguageModel.LanguageModel)
+  const models = yield* Effect.serviceOption(Models)
+  return (name) => {
+    const built = Option.isSome(models) ? models.value.find(name) : undefined
+    return built === undefined ? Option.getOrUndefined(shared) : Context.get(built, LanguageModel.LanguageModel)
+  }
+})

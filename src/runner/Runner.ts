@@ -7,10 +7,9 @@
  *          └──────────────► Journal, Blobs ────────┴─► Store (Postgres | SQLite)
  * ```
  */
-import { LanguageModel } from "@effect/ai"
 import type { Sharding } from "@effect/cluster"
 import type { SocketServer } from "@effect/platform"
-import { type ConfigError, Context, Effect, Layer, Option, type Redacted } from "effect"
+import { type ConfigError, type Context, Effect, Layer, type Redacted } from "effect"
 import type { Agent } from "../agent/index.ts"
 import { Blobs } from "../blob/index.ts"
 import { Client, Transport } from "../client/index.ts"
@@ -84,12 +83,7 @@ const layerErrands = Layer.unwrapEffect(Effect.map(Capacity, ({ tags }) => Erran
 const layerLanes = (behaviours: ReadonlyArray<Behaviour<any, any>>) =>
   Layer.unwrapEffect(
     Effect.gen(function* () {
-      const own = yield* Effect.serviceOption(LanguageModel.LanguageModel)
-      const models = yield* Effect.serviceOption(Models.Models)
-      const find = (name: string): LanguageModel.Service | undefined => {
-        const built = Option.isSome(models) ? models.value.find(name) : undefined
-        return built === undefined ? Option.getOrUndefined(own) : Context.get(built, LanguageModel.LanguageModel)
-      }
+      const find = yield* Models.finder
       const isFree = (name: string): boolean => {
         const model = find(name)
         return model === undefined || Direct.of(model) !== undefined

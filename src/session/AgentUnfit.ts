@@ -9,6 +9,7 @@ export const Problem = Schema.Struct({
 })
 export type Problem = typeof Problem.Type
 
+/** An agent cannot run here, and all that stands in its way. The runner does not start. */
 export class AgentUnfit extends Schema.TaggedError<AgentUnfit>()("AgentUnfit", {
   agent: Schema.String,
   problems: Schema.NonEmptyArray(Problem)
