@@ -32,7 +32,8 @@ Refused, attempt 1: Fallback to guest
 Roses are red.
 journal: RateLimited → retry, by patient
 journal: Refused → fallback, by patient
-`
+`,
+  "07-budget": "p1 waits, for want of budget\nBread is flour, salt, water and time.\n4 clerks, $1.80 in all\n"
 }
 
 describe("the examples do what they say, and say the same when run again", () => {

@@ -131,7 +131,10 @@ export const make = ({ style, terminal, width }: Options): View => {
           params === undefined ? "" : ` ${style.dim(line(JSON.stringify(params), width - entry.name.length - 16))}`
         const seen = { kind: entry.kind, label: `${line(entry.name, 40)}${shown}`, text: "", progress: "" }
         steps.set(entry.step, seen)
-        if (entry.kind === "model") return nothing
+        if (entry.kind === "model") {
+          const { compact } = (entry.input ?? {}) as { readonly compact?: number }
+          return compact === undefined ? nothing : say(style.dim(`· summarises ${compact} messages, to make room`))
+        }
         if (!terminal) return say(`· ${seen.label}`)
         const out = `${fresh()}· ${seen.label}`
         open = { step: entry.step }
