@@ -231,6 +231,7 @@ export const make = <
     }),
     tokens: ({ size }) => size + 1_000,
     check: check(name, chain, compaction?.model, [...policies.problems, ...tools.problems]),
+    refuses: policies.refuses,
     policy: policies.judge
   }
   const needs: ReadonlyArray<Need> = [

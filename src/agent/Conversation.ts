@@ -4,7 +4,7 @@
  * Pure: `evolve` folds what happened into the conversation, `decide` says what comes next. The plan *is* `decide`: nothing
  * is replayed, so a changed prompt, tool or model never breaks a conversation in flight.
  */
-import type { Entry, Noted } from "../domain/Entry.ts"
+import type { Entry, Noted, Send } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
@@ -39,6 +39,9 @@ export interface Conversation {
   readonly messages: Pages.Pages<Message>
   /** Messages that were accepted and whose turn has not begun. */
   readonly pending: Readonly<Record<string, ReadonlyArray<UserPart>>>
+  /** Policies that they name, and the one that the running turn's message does. */
+  readonly policies?: Readonly<Record<string, string>> | undefined
+  readonly policy?: string | undefined
   /** Calls of the last answer while some have no result; `null` otherwise. */
   readonly calls: ReadonlyArray<Call> | null
   /** Why the model could not answer. */
@@ -160,15 +163,27 @@ const concludeText =
 const finalText =
   "[Note from the runtime] The budget of this turn is used up but for this one answer, which is your last. Call no tools. Answer with what you have, and say what is missing."
 
+/** With the policy that the message of a turn names, and no other. */
+const policyOf = (state: Conversation, command: string): Conversation => {
+  if (state.policies === undefined) return state
+  const { policies, policy: _, ...rest } = state
+  const { [command]: policy, ...others } = policies
+  return { ...rest, policies: others, ...(policy === undefined ? {} : { policy }) }
+}
+
+const waits = (state: Conversation, id: string, { parts, policy }: Send): Conversation => ({
+  ...state,
+  pending: { ...state.pending, [id]: parts },
+  ...(policy === undefined ? {} : { policies: { ...state.policies, [id]: policy } })
+})
+
 export const evolve = (state: Conversation, entry: Entry): Conversation => {
   switch (entry._tag) {
     case "CommandAccepted":
-      return entry.command._tag === "Send"
-        ? { ...state, pending: { ...state.pending, [entry.id]: entry.command.parts } }
-        : state
+      return entry.command._tag === "Send" ? waits(state, entry.id, entry.command) : state
     case "TurnStarted": {
       const { [entry.command]: parts, ...pending } = state.pending
-      const next = withNews({ ...state, pending, loops: Loops.empty, final: false })
+      const next = withNews({ ...policyOf(state, entry.command), pending, loops: Loops.empty, final: false })
       return append(next, { role: "user", parts: parts ?? [] })
     }
     case "StepIntended": {

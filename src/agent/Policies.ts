@@ -2,13 +2,16 @@
  * What follows an agent's failed attempts. A policy of its own decides on the classes that it has rules for; on all
  * others the defaults do.
  */
-import type { Repeatable, StepKind } from "../domain/Entry.ts"
+import type { Command, Repeatable } from "../domain/Entry.ts"
 import { Policy } from "../resilience/index.ts"
 import type { Problem } from "../session/index.ts"
+import type { ModelInput } from "./internal/journaled.ts"
 
 export interface Policies<Tools = Record<string, unknown>> {
   /** Of model calls, before `Policy.modelDefault`. */
   readonly model?: Policy.Policy | undefined
+  /** Of model calls of a message that names one of them (`session.send(text, { policy })`), before `model`. */
+  readonly named?: Readonly<Record<string, Policy.Policy>> | undefined
   /** Of calls of one tool, by its name, before `Policy.toolDefault`. */
   readonly tools?: { readonly [Name in keyof Tools]?: Policy.Policy } | undefined
   /** Of calls of all other tools, before `Policy.toolDefault`. */
@@ -19,13 +22,24 @@ export interface Policies<Tools = Record<string, unknown>> {
 
 interface Resolved {
   readonly judge: Policy.Judge
+  /** Why a message cannot be taken, for its sender. */
+  readonly refuses: (command: Command) => string | null
   /** What cannot work, whatever the runner is. */
   readonly problems: ReadonlyArray<Problem>
 }
 
-/** Which policy decides on a step. */
-const choose = ({ model, otherTools, tools = {} }: Policies, kind: StepKind, name: string) =>
-  kind === "model" ? model : ((Object.hasOwn(tools, name) ? tools[name] : undefined) ?? otherTools)
+const own = <A>(record: Readonly<Record<string, A>>, name: string | undefined): A | undefined =>
+  name !== undefined && Object.hasOwn(record, name) ? record[name] : undefined
+
+/** Which policies decide on a step, in order. */
+const choose = (
+  { model, named = {}, otherTools, tools = {} }: Policies,
+  { input, kind, name }: Policy.Attempted
+): ReadonlyArray<Policy.Policy> =>
+  (kind === "model"
+    ? [own(named, (input as ModelInput | undefined)?.policy), model, Policy.modelDefault]
+    : [own(tools, name) ?? otherTools, Policy.toolDefault]
+  ).filter((one) => one !== undefined)
 
 /**
  * @param repeatable of each tool, by name
@@ -43,12 +57,18 @@ export const resolve = (
     policy === undefined ? [] : Policy.problems(policy, it)
   return {
     judge: (attempted) => {
-      const otherwise = attempted.kind === "model" ? Policy.modelDefault : Policy.toolDefault
-      const own = choose(policies, attempted.kind, attempted.name)
-      return Policy.decide(own ?? otherwise, attempted, { ...surroundings, otherwise })
+      const [first, ...otherwise] = choose(policies, attempted)
+      return Policy.decide(first!, attempted, { ...surroundings, otherwise })
     },
+    refuses: (command) =>
+      command._tag !== "Send" || command.policy === undefined || own(policies.named ?? {}, command.policy) !== undefined
+        ? null
+        : `the agent has no policy named ${JSON.stringify(command.policy.slice(0, 80))}: it has ${
+            Object.keys(policies.named ?? {}).join(", ") || "none"
+          }`,
     problems: [
       ...one(policies.model, { kind: "model", schedules, fallbacks }),
+      ...Object.values(policies.named ?? {}).flatMap((it) => one(it, { kind: "model", schedules, fallbacks })),
       ...one(policies.otherTools, { kind: "tool", schedules }),
       ...Object.entries(policies.tools ?? {}).flatMap(([name, policy]) =>
         repeatable.has(name)

@@ -91,7 +91,12 @@ const make = Effect.gen(function* () {
 
     const send: Session["send"] = (message, options) =>
       Effect.flatMap(partsOf(message), (parts) =>
-        accept(options?.id, { _tag: "Send", parts, whenBusy: options?.whenBusy ?? "enqueue" })
+        accept(options?.id, {
+          _tag: "Send",
+          parts,
+          whenBusy: options?.whenBusy ?? "enqueue",
+          ...(options?.policy === undefined ? {} : { policy: options.policy })
+        })
       )
 
     const stop: Session["stop"] = (how, options) =>

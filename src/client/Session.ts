@@ -44,6 +44,11 @@ export interface SendOptions {
   readonly id?: string | undefined
   /** What happens if a turn is running. `"enqueue"` unless told. */
   readonly whenBusy?: WhenBusy | undefined
+  /**
+   * What follows failed model calls of its turn, before the agent's own policy: the name of one of the agent's
+   * (`policy: { named: { … } }`).
+   */
+  readonly policy?: string | undefined
 }
 
 export interface StopOptions {

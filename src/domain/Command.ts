@@ -29,7 +29,12 @@ export type Verdict = typeof Verdict.Type
 
 /** A message into a session. */
 export const Command = Schema.Union(
-  Schema.TaggedStruct("Send", { parts: Schema.Array(UserPart), whenBusy: WhenBusy }),
+  Schema.TaggedStruct("Send", {
+    parts: Schema.Array(UserPart),
+    whenBusy: WhenBusy,
+    /** Decides on failed model calls of its turn, before the agent's own: one of those that the agent has names for. */
+    policy: Schema.optional(Text)
+  }),
   /** Ends the running turn; the session goes on. */
   Schema.TaggedStruct("Interrupt", { reason: Schema.optional(Text) }),
   /** Ends the session. */

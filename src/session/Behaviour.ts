@@ -5,7 +5,17 @@
  * so its code, prompts and tools may change under a session in flight.
  */
 import type { Effect } from "effect"
-import type { Amounts, Decision, Drawn, Entry, Reconciled, Repeatable, StepKind, TurnOutcome } from "../domain/Entry.ts"
+import type {
+  Amounts,
+  Command,
+  Decision,
+  Drawn,
+  Entry,
+  Reconciled,
+  Repeatable,
+  StepKind,
+  TurnOutcome
+} from "../domain/Entry.ts"
 import type { Failure, StepFailure } from "../domain/Failure.ts"
 import type { AgentName } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
@@ -155,6 +165,8 @@ export interface Behaviour<State = any, R = any> {
   readonly forecast?: ((state: State) => { readonly tokens: number; readonly usd: number }) | undefined
   /** Pure: about how many tokens the next model step will use, its answer too; `null` where nothing is known. */
   readonly tokens?: ((state: State) => number | null) | undefined
+  /** Pure: why it cannot make anything of a command, as a reason for its sender; `null` if it can. */
+  readonly refuses?: ((command: Command) => string | null) | undefined
   /** Asked once, when a runner starts, with the services of its steps: one that cannot work there fails. */
   readonly check?: Effect.Effect<void, AgentUnfit, R> | undefined
   /** Pure: what follows a failed attempt. */

@@ -93,6 +93,56 @@ const startWith = (agent: Agent.Any, models: Layer.Layer<any> = Layer.empty as L
     Effect.asVoid
   ) as Effect.Effect<void, AgentUnfit>
 
+describe("a message", () => {
+  const hasty = Policy.make("hasty", [Policy.rule("Overloaded", Policy.fail)])
+  const Named = Agent.make("named", {
+    policy: {
+      model: Policy.make("steady", [Policy.rule("Overloaded", Policy.retry({ attempts: 3 }))]),
+      named: { hasty }
+    }
+  })
+  const by = (entries: ReadonlyArray<Recorded>) => failures(entries).map(({ decided }) => decided?.policy)
+
+  it.scoped("names the policy of its turn, and of no other", () =>
+    Effect.gen(function* () {
+      const world = yield* TestRunner.make({ agents: [Named], model: always("Overloaded") })
+      const session = yield* world.session(Named, "s")
+      for (const policy of [undefined, "hasty", undefined]) {
+        yield* session.result(yield* session.send("please", { policy }))
+      }
+      const steady = ["steady", "steady", "steady"]
+      expect(by(yield* world.journal("s"))).toEqual([...steady, "hasty", ...steady])
+    })
+  )
+
+  it.scoped("that waits in the queue keeps its policy, also in the snapshot of another runner", () =>
+    Effect.gen(function* () {
+      const world = yield* TestRunner.make({
+        agents: [Named],
+        model: always("Overloaded"),
+        sessions: { snapshotEntries: 1 }
+      })
+      const session = yield* world.session(Named, "s")
+      yield* session.send("please")
+      const second = yield* session.send("please", { policy: "hasty" })
+      yield* world.kill
+      yield* session.result(second)
+      expect(by(yield* world.journal("s")).at(-1)).toBe("hasty")
+    })
+  )
+
+  it.scoped("that names a policy which the agent does not have is refused, and nothing is journaled (I13)", () =>
+    Effect.gen(function* () {
+      const world = yield* TestRunner.make({ agents: [Named], model: always("Overloaded") })
+      const session = yield* world.session(Named, "s")
+      const before = yield* world.journal("s")
+      const error = yield* Effect.flip(session.send("please", { policy: "lazy" }))
+      expect(error.message).toBe('message: the agent has no policy named "lazy": it has hasty')
+      expect(yield* world.journal("s")).toEqual(before)
+    })
+  )
+})
+
 describe("an agent is checked when its runner starts", () => {
   const { retry, rule } = Policy
   const named = (name: string) => retry({ attempts: 3, delay: Policy.named(name) })

@@ -16,6 +16,8 @@ export interface ModelInput {
   readonly messages: number
   /** It summarises those before this one, and answers nothing. */
   readonly compact?: number | undefined
+  /** The policy that decides on its failures before the agent's own, by its name. */
+  readonly policy?: string | undefined
 }
 
 /** What a model step that summarises puts into the journal. */

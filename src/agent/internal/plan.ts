@@ -67,6 +67,12 @@ const tooLong: Failure = {
   code: "not_compactable"
 }
 
+const inputOf = (state: Conversation, compact?: number) => ({
+  messages: Pages.length(state.messages),
+  ...(compact === undefined ? {} : { compact }),
+  ...(state.policy === undefined ? {} : { policy: state.policy })
+})
+
 /** Makes the conversation shorter, where that is due; or says that it cannot be. */
 const compactAction = (state: Conversation, settings: Compaction.Settings | null): Action | null => {
   if (settings === null) return null
@@ -85,7 +91,7 @@ const compactAction = (state: Conversation, settings: Compaction.Settings | null
       _tag: "Step",
       kind: "model",
       name: "compact",
-      input: { messages: Pages.length(state.messages), compact: less },
+      input: inputOf(state, less),
       repeatable: "readonly"
     }
   }
@@ -110,7 +116,7 @@ export const decide =
         _tag: "Step",
         kind: "model",
         name: session.agent,
-        input: { messages: Pages.length(state.messages) },
+        input: inputOf(state),
         repeatable: "readonly"
       }
     ]

@@ -1,6 +1,7 @@
 /** A policy's decision: pure and total. */
 import type { NextInput, Repeatable, StepKind } from "../../domain/Entry.ts"
 import type { Failure, Reached } from "../../domain/Failure.ts"
+import type { Json } from "../../domain/Json.ts"
 import { after, type Schedules } from "../Delay.ts"
 import type { Plan, Policy, Rule } from "./plans.ts"
 
@@ -9,6 +10,8 @@ export interface Attempted {
   readonly kind: StepKind
   /** The step's name: a tool's, or a model step's. */
   readonly name: string
+  /** What the step was given, as it is in the journal. */
+  readonly input?: Json | undefined
   readonly repeatable: Repeatable
   readonly failure: Failure
   /** Which attempt it was that failed: 1 is the first. */
@@ -29,8 +32,8 @@ export interface Surroundings {
   readonly schedules?: Schedules | undefined
   /** The models to fall back to, in order. */
   readonly fallbacks?: ReadonlyArray<string> | undefined
-  /** Decides where no rule of the policy fits: whoever writes a rule for one class has not thought of all others. */
-  readonly otherwise?: Policy | undefined
+  /** Decide in order where no rule of the policy fits: whoever writes a rule for one class has not thought of all others. */
+  readonly otherwise?: ReadonlyArray<Policy> | undefined
 }
 
 /** What happens next, and who says so. */
@@ -126,8 +129,8 @@ const outcome = (plan: Plan, attempted: Attempted, surroundings: Surroundings): 
 /** What follows a failed attempt. The first rule that fits decides, by the first of its plans that applies. */
 export const decide = (policy: Policy, attempted: Attempted, surroundings: Surroundings = {}): Decision => {
   const rule = policy.rules.find((rule) => fits(rule, attempted))
-  const { otherwise, ...rest } = surroundings
-  if (rule === undefined && otherwise !== undefined) return decide(otherwise, attempted, rest)
+  const [next, ...others] = surroundings.otherwise ?? []
+  if (rule === undefined && next !== undefined) return decide(next, attempted, { ...surroundings, otherwise: others })
   const by = { policy: policy.name, rule: rule?.name ?? "none" }
   for (const plan of rule?.plans ?? []) {
     const found = outcome(plan, attempted, surroundings)

@@ -62,6 +62,8 @@ export class Commands {
       case "full":
         return Effect.fail(new Errors.MailboxFull({ ...key, capacity: this.capacity }))
       case null: {
+        const reason = draft.behaviour.refuses?.(command) ?? null
+        if (reason !== null) return Effect.fail(new Errors.InvalidInput({ what: "message", reason }))
         const follows = command._tag === "Settle" ? settle(draft.behaviour, draft.state, id, command, draft.now) : []
         if ("wrong" in follows) {
           return Effect.fail(new Errors.InvalidInput({ what: "verdict", reason: follows.wrong }))

@@ -65,6 +65,7 @@ const ask = (judge: Policy.Judge, step: OpenStep, failed: Failed): Policy.Decisi
     return judge({
       kind: step.kind,
       name: step.name,
+      input: step.input,
       repeatable: step.repeatable,
       failure: failed.failure,
       attempt: step.attempt,
