@@ -50,6 +50,7 @@ export interface Spent {
 /** Calls at once while nothing is known, and after something was refused. */
 export const firstAtOnce = 16
 const againAtOnce = 2
+const unlikeFor = 32
 /** How long to wait where a refusal does not say: doubled each time, up to the window. */
 const refusedMs = 1_000
 
@@ -69,14 +70,17 @@ class Remaining {
     private readonly said: Left,
     private readonly at: number,
     /** All that was granted up to the call of which it was said. */
-    private readonly soFar: number
+    private readonly soFar: number,
+    /** Whether it comes back bit by bit, and not all at once at the time that it named. */
+    private readonly refills: boolean
   ) {}
 
   /** What is left now: what it said, and what has refilled, less what was granted since. */
   spare(now: number, soFar: number): number {
     const { limit = Number.POSITIVE_INFINITY, remaining, resetMs } = this.said
     if (now >= this.at + resetMs) return Number.POSITIVE_INFINITY
-    const refilled = limit === Number.POSITIVE_INFINITY ? 0 : ((limit - remaining) * (now - this.at)) / resetMs
+    const refilled =
+      limit === Number.POSITIVE_INFINITY || !this.refills ? 0 : ((limit - remaining) * (now - this.at)) / resetMs
     return remaining + refilled - (soFar - this.soFar)
   }
 
@@ -84,7 +88,7 @@ class Remaining {
   reaches(weight: number, soFar: number): number {
     const { limit, remaining, resetMs } = this.said
     const full = this.at + resetMs
-    if (limit === undefined || limit <= remaining) return full
+    if (limit === undefined || limit <= remaining || !this.refills) return full
     const missing = weight - remaining + (soFar - this.soFar)
     return missing <= 0 ? this.at : Math.min(full, Math.ceil(this.at + (missing * resetMs) / (limit - remaining)))
   }
@@ -112,6 +116,8 @@ export class Limiter {
   private requestsHeard: number | undefined
   private tokensHeard: number | undefined
   private guess: Guess | null = null
+  /** For how many answers more it is not believed that its limits refill. */
+  private unlike = 0
   /** How many may be sent that are not answered; beyond all bounds once it is known what is allowed. */
   private atOnce: number
   private unanswered = 0
@@ -327,7 +333,7 @@ export class Limiter {
     const grant = this.grants.get(number)
     if (grant === undefined) return
     if (requests !== undefined) {
-      this.requestsLeft = new Remaining(requests, now, grant.requestsSoFar)
+      this.requestsLeft = new Remaining(requests, now, grant.requestsSoFar, this.refills(requests))
       if (requests.limit !== undefined) {
         this.requestsHeard = requests.limit
         this.guess = null
@@ -335,9 +341,23 @@ export class Limiter {
       }
     }
     if (tokens !== undefined) {
-      this.tokensLeft = new Remaining(tokens, now, grant.tokensSoFar)
+      this.tokensLeft = new Remaining(tokens, now, grant.tokensSoFar, this.refills(tokens))
       this.tokensHeard = tokens.limit ?? this.tokensHeard
     }
+  }
+
+  /**
+   * Whether an answer is one of a provider whose limits refill bit by bit: then what is missing is there again in just that
+   * part of the window. One that has borders says so only by chance: once it did not, it is not believed for a while.
+   */
+  private refills({ limit, remaining, resetMs }: Left): boolean {
+    if (limit === undefined) return false
+    const { perMs } = this.rates
+    const missing = ((limit - remaining) / limit) * perMs
+    // Some tell whole seconds.
+    const isLike = Math.abs(resetMs - missing) <= perMs / 20 + Math.min(1_000, perMs / 20)
+    this.unlike = isLike ? Math.max(0, this.unlike - 1) : unlikeFor
+    return this.unlike === 0
   }
 
   /** Counts what others have spent. */

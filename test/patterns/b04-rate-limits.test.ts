@@ -25,7 +25,14 @@ const embedded = (home: string, fake: Fake.FakeProvider, limits: RateLimits.Limi
   )
 
 const outcomeOf = (session: Session) =>
-  Effect.flatMap(session.send("Go", { id: "m" }), (accepted) => session.result(accepted))
+  Effect.flatMap(session.send("Go", { id: "m" }), (accepted) => session.result(accepted)).pipe(
+    // Hundreds come at once, and the machine may be busy with others.
+    Effect.retry({
+      times: 20,
+      schedule: Schedule.spaced("200 millis"),
+      while: ({ _tag }) => _tag === "StoreUnavailable"
+    })
+  )
 
 /** Sends a word to each of so many sessions, and waits for all answers. */
 const talk = (sessions: number) =>
@@ -62,24 +69,26 @@ describe("B4: rate limits", () => {
     "two runners keep to one limit, and go on keeping to it when one of them is killed with -9",
     () =>
       Effect.gen(function* () {
+        // Few, because there are two processes more, and a database, on the machine.
+        const few = 20
         const fake = yield* Fake.make
-        const server = Limited.keep(fake, { limit: allowed, perMs })
+        const server = Limited.keep(fake, { limit: few, perMs })
         const database: Redacted.Redacted = yield* Postgres.database
         const runners = yield* Runners.make(database, "test/fixtures/talker.main.ts")
-        const environment = { MODEL_URL: fake.url, LIMITS: JSON.stringify(known) }
+        const environment = { MODEL_URL: fake.url, LIMITS: JSON.stringify({ default: { requests: few, per: perMs } }) }
         const first = yield* runners.start(environment)
         yield* runners.start(environment)
         yield* Effect.gen(function* () {
-          const talking = yield* Effect.fork(talk(400))
-          yield* until("a third of it is said", () => server.taken() > 130)
+          const talking = yield* Effect.fork(talk(150))
+          yield* until("a third of it is said", () => server.taken() > 50)
           first.kill("SIGKILL")
           const outcomes = yield* talking
           expect(outcomes.every(({ _tag }) => _tag === "Completed")).toBe(true)
         }).pipe(Effect.provide(clientOf(database)))
-        expect(server.taken()).toBeGreaterThanOrEqual(400)
+        expect(server.taken()).toBeGreaterThanOrEqual(150)
         // What the one that died was about to send, nobody knows.
         expect(server.arrivals.length).toBeLessThanOrEqual(1.1 * server.taken())
-        expect(server.most()).toBeLessThanOrEqual(1.1 * allowed)
+        expect(server.most()).toBeLessThanOrEqual(1.1 * few)
       }),
     180_000
   )

@@ -320,21 +320,32 @@ describe("a limiter that knows nothing", () => {
 })
 
 describe("what an answer says is left", () => {
-  it("is not exceeded before the time at which it says that there is more", () => {
+  /** How many calls may begin at once. */
+  const begin = (limiter: Limiter, now: number): number => {
+    let granted = 0
+    for (; limiter.fits(now, 1); granted++) limiter.ended(limiter.grant(now, 1), now)
+    return granted
+  }
+
+  it("is not exceeded, and refills bit by bit where it is said to be whole just when that would have refilled it", () => {
     const limiter = new Limiter({ perMs: 60_000 })
     const first = limiter.grant(0, 10)
-    // Others have used most of it.
+    // Others have used most of it: 47 of 50 are there again in 47 fiftieths of a minute.
+    limiter.heard(first, 0, { requests: { limit: 50, remaining: 3, resetMs: 56_400 } })
+    limiter.ended(first, 0)
+    assert.strictEqual(begin(limiter, 0), 3)
+    assert.approximately(limiter.nextAt(0, 1)!, 1_200, 1)
+    assert.strictEqual(begin(limiter, 1_200), 1)
+  })
+
+  it("is not exceeded before its window's border where it says no more than that", () => {
+    const limiter = new Limiter({ perMs: 60_000 })
+    const first = limiter.grant(0, 10)
     limiter.heard(first, 0, { requests: { limit: 50, remaining: 3, resetMs: 20_000 } })
     limiter.ended(first, 0)
-    let granted = 0
-    while (limiter.fits(0, 1)) {
-      limiter.ended(limiter.grant(0, 1), 0)
-      granted++
-    }
-    assert.strictEqual(granted, 3)
-    // 47 in 20 seconds come back.
-    assert.approximately(limiter.nextAt(0, 1)!, 20_000 / 47, 1)
-    assert.isTrue(limiter.fits(20_000, 1))
+    assert.strictEqual(begin(limiter, 0), 3)
+    assert.strictEqual(begin(limiter, 19_999), 0)
+    assert.isAtLeast(begin(limiter, 20_000), 20)
   })
 
   it("does not count what was granted before the answer twice", () => {
