@@ -131,6 +131,30 @@ describe("a message", () => {
     })
   )
 
+  it.scoped("of an agent that asks a human is answered when one has decided, and not before", () =>
+    Effect.gen(function* () {
+      const Asking = Agent.make("asking", {
+        policy: { model: Policy.make("asks", [Policy.rule("Refused", Policy.ask("Try once more?"))]) }
+      })
+      const world = yield* TestRunner.make({
+        agents: [Asking],
+        model: ScriptedModel.make([ScriptedModel.fails("Refused", {}, ScriptedModel.text("well, yes"))])
+      })
+      const session = yield* world.session(Asking, "s")
+      const accepted = yield* session.send("please")
+      yield* until(world.journal("s"), (entries) => entries.some(({ entry }) => entry._tag === "Paused"))
+      // Also when its runner is another one.
+      yield* world.kill
+      const { open, pauses, status } = yield* session.state
+      expect(status).toBe("paused")
+      expect(open).toMatchObject([
+        { held: true, attempt: 2, why: { decided: { plan: "ask", question: "Try once more?" } } }
+      ])
+      yield* session.decide(pauses[0]!.pause, "proceed")
+      expect(yield* session.result(accepted)).toMatchObject({ _tag: "Completed", output: "well, yes" })
+    })
+  )
+
   it.scoped("that names a policy which the agent does not have is refused, and nothing is journaled (I13)", () =>
     Effect.gen(function* () {
       const world = yield* TestRunner.make({ agents: [Named], model: always("Overloaded") })

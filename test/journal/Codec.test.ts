@@ -74,6 +74,18 @@ describe("the codec of entries", () => {
       "AttemptFailed",
       `{"v":1,"entry":{"_tag":"AttemptFailed","step":"1/1","attempt":1,"startedAt":1,"failure":{"class":"RunnerLost","message":"m"},"retryAt":2,"nextInput":"reconcile"}}`
     ],
+    [
+      "AttemptFailed",
+      `{"v":1,"entry":{"_tag":"AttemptFailed","step":"1/1","attempt":1,"startedAt":1,"failure":{"class":"Unreachable","message":"m","reached":"nothing"},"retryAt":2,"nextInput":"repaired","decided":{"plan":"fallback","policy":"p","rule":"r","delayMs":1.5,"model":"gpt","inputHash":"00ff"}}}`
+    ],
+    [
+      "StepFailed",
+      `{"v":1,"entry":{"_tag":"StepFailed","step":"1/1","attempt":1,"startedAt":1,"failure":{"class":"Refused","message":"m"},"decided":{"plan":"ask","policy":"p","rule":"r","question":"q"}}}`
+    ],
+    [
+      "CommandAccepted",
+      `{"v":1,"entry":{"_tag":"CommandAccepted","id":"c-3","command":{"_tag":"Send","parts":[],"whenBusy":"enqueue","policy":"hasty"}}}`
+    ],
     ["TimerSet", `{"v":1,"entry":{"_tag":"TimerSet","timer":"t","due":5}}`],
     ["TimerFired", `{"v":1,"entry":{"_tag":"TimerFired","timer":"t"}}`],
     ["TimerCleared", `{"v":1,"entry":{"_tag":"TimerCleared","timer":"t"}}`],
