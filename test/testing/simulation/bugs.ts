@@ -12,6 +12,7 @@ import type { Group, Store, StoredRow } from "../../../src/store/index.ts"
 import type { Invariant } from "../../../src/testing/internal/sim/checks/index.ts"
 import type { Wraps } from "../../../src/testing/internal/sim/Fleet.ts"
 import type { Simulation } from "../../../src/testing/index.ts"
+import { features } from "../../simulation/features.ts"
 
 type Service = Store["Type"]
 
@@ -212,6 +213,14 @@ const losingRows = (): Wraps => {
   }
 }
 
+/** A row in which nobody has asked anybody. */
+const withoutDecision = (row: StoredRow): StoredRow => {
+  if (row.tag !== "AttemptFailed") return row
+  const { entry, ...rest } = JSON.parse(new TextDecoder().decode(row.payload)) as { readonly entry: object }
+  const { decided: _, ...left } = entry as { readonly decided?: unknown }
+  return { ...row, payload: new TextEncoder().encode(JSON.stringify({ ...rest, entry: left })) }
+}
+
 const behaving = (change: (behaviour: Behaviour) => Partial<Behaviour>) => (): Wraps => ({
   behaviour: (behaviour) => ({ ...behaviour, ...change(behaviour) })
 })
@@ -308,6 +317,52 @@ export const bugs: ReadonlyArray<Bug> = [
         )
     })),
     where: { workload: alone("boss", '[["clerk","clerk"],["clerk","clerk"],["clerk"]]') }
+  },
+  {
+    name: "what was in doubt is run again before it is asked what became of it",
+    breaks: ["I5"],
+    wraps: behaving(({ perform }) => ({
+      perform: (step, state, context) =>
+        perform(step.nextInput === "reconcile" ? { ...step, nextInput: "original" } : step, state, context)
+    })),
+    where: { workload: features.reconcile },
+    faults: kills
+  },
+  {
+    name: "nobody is asked what became of it, and it is run again",
+    breaks: ["I5"],
+    wraps: behaving(({ perform }) => ({
+      perform: (step, state, context) =>
+        step.nextInput === "reconcile"
+          ? Effect.succeed({ output: null, reconciled: "did not happen" as const })
+          : perform(step, state, context)
+    })),
+    where: { workload: features.reconcile },
+    faults: kills
+  },
+  {
+    name: "what ends its runner each time is parked too late",
+    breaks: ["I13"],
+    wraps: behaving(({ policy }) => ({
+      policy: (attempted) => {
+        const decision = policy(attempted)
+        return decision._tag === "Ask" && attempted.attempt < 13 ? { ...decision, _tag: "Retry", delayMs: 0 } : decision
+      }
+    })),
+    where: { workload: features.poison },
+    faults: () => []
+  },
+  {
+    name: "what is parked is forgotten by the next runner",
+    breaks: ["I2", "I13"],
+    wraps: () => ({
+      store: (store) => ({
+        ...store,
+        read: (...args) => Effect.map(store.read(...args), (rows) => rows.map(withoutDecision))
+      })
+    }),
+    where: { workload: features.poison },
+    faults: () => each((runner) => ({ _tag: "Kill", at: 80_000, runner, downMs: 500, silently: false, moved: false }))
   },
   {
     name: "an OS process is not ended with its step",
