@@ -8,6 +8,7 @@
  */
 import { Effect, type Fiber } from "effect"
 import { Breaker, FairQueue, Limiter, type RateLimits } from "../../resilience/index.ts"
+import { guest, idOf, type Known, type Waiting } from "./laneGuest.ts"
 import type { Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
 import { Waiters } from "./waiters.ts"
 
@@ -18,35 +19,6 @@ export interface Surroundings {
   readonly self: () => string
   /** Whether a runner is known to be gone. */
   readonly isGone: (runner: string) => boolean
-}
-
-interface Waiting extends Wanted {
-  readonly runner: Known
-  /** What the runner calls it. */
-  readonly own: string
-}
-
-/** Two runners may call what they want the same. */
-const idOf = (known: Known, own: string): string => `${known.name}/${own}`
-
-interface Permit extends Granted {
-  readonly runner: Known
-  readonly probe: string | null
-}
-
-/** A runner that asks. */
-interface Known {
-  readonly name: string
-  seenAt: number
-  /** When it was answered last. */
-  toldAt: number
-  /** Up to which grant its copy goes. */
-  known: number
-  want: number
-  readonly permits: Map<string, Permit>
-  /** Granted, and not known to have been told. */
-  readonly untold: Map<string, Granted>
-  hasNews: boolean
 }
 
 /** A runner that has not asked for so long is dead, and what it had is given to others, in milliseconds. */
@@ -174,16 +146,7 @@ export class LaneHost {
   // --- What runners say ---
 
   private join(name: string): Known {
-    const known: Known = {
-      name,
-      seenAt: this.around.now(),
-      toldAt: 0,
-      known: -1,
-      want: 0,
-      permits: new Map(),
-      untold: new Map(),
-      hasNews: false
-    }
+    const known = guest(name, this.around.now())
     this.runners.set(name, known)
     return known
   }
