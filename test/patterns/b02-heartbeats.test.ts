@@ -12,6 +12,11 @@ import { Runner } from "../../src/runner/index.ts"
 import { ScriptedModel } from "../../src/testing/index.ts"
 import * as Anthropic from "../support/FakeAnthropic.ts"
 import * as Fake from "../support/FakeProvider.ts"
+import { Journal } from "../../src/journal/index.ts"
+import { SessionKey } from "../../src/domain/Id.ts"
+import { handlers, toolkit as hands } from "../fixtures/hands.ts"
+import { mark } from "../process/suites.ts"
+import { survivors } from "../support/Orphans.ts"
 import { directory, entriesOf, tagged } from "../support/World.ts"
 
 const Talker = Agent.make("talker", { silence: "600 millis" })
@@ -26,6 +31,12 @@ const askHastily = (session: Session) =>
   Effect.raceFirst(
     session.ask("Go", { id: "m1" }),
     Effect.forever(Effect.zipRight(session.send("Go", { id: "m1" }), Effect.sleep("40 millis")))
+  )
+
+/** When such entries were written, in milliseconds since the epoch. */
+const endOf = (session: string, tag: string) =>
+  Effect.flatMap(Journal, (journal) => Stream.runCollect(journal.read(SessionKey.parse(`default/${session}`), 0))).pipe(
+    Effect.map((all) => [...all].filter(({ entry }) => entry._tag === tag).map(({ at }) => at))
   )
 
 describe("B2: heartbeats", () => {
@@ -60,6 +71,34 @@ describe("B2: heartbeats", () => {
         expect(runs).toBe(1)
       }).pipe(Effect.provide(live))
     })
+  )
+
+  it.scopedLive(
+    "a tool's process is silent for too long when it says nothing, not when it takes long; its whole tree ends (I7)",
+    () =>
+      Effect.gen(function* () {
+        const home = yield* directory
+        const marker = mark()
+        const Timed = Agent.make("timed", { toolkit: hands, tools: { shell: { silence: "1 second" } } })
+        // It speaks for two seconds, then leaves a child behind that is deaf, and waits for it.
+        const script = `for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.25; done
+          trap '' TERM HUP; setsid nohup sleep 1000 >/dev/null 2>&1 & wait`
+        const live = Runner.layerEmbedded({ agents: [Timed], directory: home }).pipe(
+          Layer.provide(handlers),
+          Layer.provide(
+            ScriptedModel.make([ScriptedModel.calls("shell", { script, mark: marker }), ScriptedModel.text("I see")])
+          )
+        )
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Timed, "s")
+          expect(yield* session.ask("Go")).toBe("I see")
+          expect(yield* survivors(marker)).toEqual([])
+          const [failed] = tagged(yield* entriesOf("s"), "StepFailed")
+          expect(failed).toMatchObject({ failure: { class: "TimedOut", code: "silence" } })
+          const [ended] = yield* endOf("s", "StepFailed")
+          expect(ended! - failed!.startedAt).toBeGreaterThan(2_500)
+        }).pipe(Effect.provide(live))
+      })
   )
 
   it.scopedLive(
