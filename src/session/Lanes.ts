@@ -175,6 +175,7 @@ export const layer = (
         now,
         fork: (effect) => fork(effect),
         self: name,
+        runners: peers.count,
         isGone: (runner) => !peers.isThere(addressOf(runner))
       }
       return Layer.merge(

@@ -207,10 +207,9 @@ export class Lane {
     return Effect.ensuring(waiter.news, Effect.sync(waiter.stop))
   })
 
-  /** Talks to the host for ever: from the first use on, or at once where there is a limit to know of. */
+  /** Talks to the host for ever, used or not: whichever runner is left when it dies knows what it knew. */
   get run(): Effect.Effect<never> {
-    const first = this.lane.rates.requests === undefined ? this.news : Effect.void
-    return Effect.zipRight(first, Effect.forever(Effect.suspend(() => this.look())))
+    return Effect.forever(Effect.suspend(() => this.look()))
   }
 
   private look(): Effect.Effect<void> {
@@ -293,6 +292,8 @@ export class Lane {
     const runners = Math.max(1, this.around.runners())
     const alone = this.alone ?? new Alone<Waiting>(this.lane, this.copy, runners, this.permits.memory, now)
     this.alone = alone
+    // Whatever the host knows, it does not know what is sent meanwhile: it is told before anything is asked of it.
+    this.outbox.isStranger = true
     const mayBegin = ({ model }: Waiting) => this.stateOf(model).state !== "open"
     for (const [one, number] of alone.next(this.waiting.values(), mayBegin, now)) {
       this.outbox.cancelled(one.id)

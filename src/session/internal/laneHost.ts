@@ -19,6 +19,8 @@ export interface Surroundings {
   readonly self: () => string
   /** Whether a runner is known to be gone. */
   readonly isGone: (runner: string) => boolean
+  /** How many runners there are. */
+  readonly runners: () => number
 }
 
 /** A runner that has not asked for so long is dead, and what it had is given to others, in milliseconds. */
@@ -45,8 +47,10 @@ export class LaneHost {
   private readonly runners = new Map<string, Known>()
   private readonly news = new Waiters()
   /** Grants to its own runner that no copy of another is known to have. */
-  private unsynced: Array<number> = []
+  private unsynced: Array<{ readonly number: number; readonly at: number }> = []
   private spares = 0
+  /** Runners that are not heard of, and until when their part is reserved. */
+  private readonly unheard = new Map<string, number>()
   private timer: { readonly at: number; readonly fiber: Fiber.RuntimeFiber<void> } | null = null
   private isClosed = false
   /** Whose grants those are of which the copy that it began with does not know. */
@@ -110,8 +114,13 @@ export class LaneHost {
     const now = this.around.now()
     for (const known of this.runners.values()) {
       const silent = now - known.seenAt
-      if (silent > silenceMs || (silent > renewMs && this.around.isGone(known.name))) this.lose(known)
+      if (silent > renewMs && this.around.isGone(known.name)) this.lose(known)
+      else if (silent > silenceMs) {
+        this.lose(known)
+        this.unheard.set(known.name, now)
+      }
     }
+    for (const [name, from] of this.unheard) if (from <= now) this.reserve(name, now)
     this.acknowledge()
     this.pump()
   }
@@ -204,6 +213,19 @@ export class LaneHost {
     if (breaker.state(now) !== before || failure === "RateLimited") this.tell()
   }
 
+  /** One that is there and not heard of goes on by itself, under its part of the limit: that is not given to others. */
+  private reserve(name: string, now: number): void {
+    if (this.around.isGone(name) || this.runners.has(name)) {
+      this.unheard.delete(name)
+      return
+    }
+    const { perMs } = this.lane.rates
+    const { requestLimit = 0, tokenLimit = 0 } = this.limiter
+    const part = (all: number) => Math.floor(all / Math.max(1, this.around.runners()))
+    this.limiter.inherit(now, [{ leftMs: perMs, requests: part(requestLimit), tokens: part(tokenLimit) }])
+    this.unheard.set(name, now + perMs)
+  }
+
   /** All runners are to know at once. */
   private tell(): void {
     for (const known of this.runners.values()) known.hasNews = true
@@ -253,7 +275,7 @@ export class LaneHost {
       others++
       most = Math.max(most, known)
     }
-    this.unsynced = others === 0 ? [] : this.unsynced.filter((number) => number > most)
+    this.unsynced = others === 0 ? [] : this.unsynced.filter(({ number }) => number > most)
   }
 
   private readonly mayHave = (runner: Known): boolean =>
@@ -265,7 +287,8 @@ export class LaneHost {
     runner.permits.set(id, { ...granted, runner, probe })
     runner.untold.set(id, granted)
     runner.hasNews = true
-    if (runner.name === this.around.self() && this.runners.size > 1) this.unsynced.push(number)
+    if (runner.name === this.around.self() && this.runners.size > 1)
+      this.unsynced.push({ number, at: this.around.now() })
   }
 
   /** Lets begin what may. */
@@ -274,8 +297,12 @@ export class LaneHost {
     const now = this.around.now()
     let due: number | null = null
     for (;;) {
-      const next = this.queue.next(({ model, runner }) => this.breaker(model).admits(now) && this.mayHave(runner))
+      const next = this.next(now)
       if (next === undefined) break
+      if (typeof next === "number") {
+        due = next
+        break
+      }
       const at = this.limiter.nextAt(now, next.tokens)
       if (at !== now) {
         due = at
@@ -295,6 +322,15 @@ export class LaneHost {
     }
     this.schedule(due)
     this.news.wake()
+  }
+
+  /** Who is next; or until when to wait for the copy of another runner, before those are passed over that need it. */
+  private next(now: number): Waiting | number | undefined {
+    const may = ({ model }: Waiting) => this.breaker(model).admits(now)
+    const first = this.queue.next(may)
+    if (first === undefined || this.mayHave(first.runner)) return first
+    const until = this.unsynced[0]!.at + renewMs / 2
+    return until > now ? until : this.queue.next((one) => may(one) && this.mayHave(one.runner))
   }
 
   /** A call that needs a tenth of all tokens costs as much as a tenth of all requests. */

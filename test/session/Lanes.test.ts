@@ -1,0 +1,370 @@
+/** A lane of the cluster (B4): several runners, one host that may die, move, or not be reached; no network, a test's clock. */
+import { assert, describe, it } from "@effect/vitest"
+import { Clock, Effect, type Fiber, Runtime, type Scope, TestClock } from "effect"
+import type { FailureClass } from "../../src/domain/Failure.ts"
+import { RateLimits } from "../../src/resilience/index.ts"
+import { Lane, unreachableMs } from "../../src/session/internal/lane.ts"
+import { LaneHost, silenceMs, unsyncedMost } from "../../src/session/internal/laneHost.ts"
+import type { Permit } from "../../src/session/internal/lanePermits.ts"
+import type { Request } from "../../src/session/internal/laneProtocol.ts"
+
+const perMs = 60_000
+
+interface Sent {
+  readonly at: number
+  readonly runner: string
+  readonly namespace: string
+  readonly session: string
+  readonly model: string
+  readonly permit: Permit
+}
+
+class World {
+  readonly sent: Array<Sent> = []
+  readonly lanes = new Map<string, Lane>()
+  private readonly fibers = new Map<string, Fiber.RuntimeFiber<never>>()
+  host: LaneHost | null = null
+  /** Runners that nobody hears. */
+  readonly cut = new Set<string>()
+  /** Of each runner's answers, so many come, and then one is lost. */
+  losesAfter = Number.POSITIVE_INFINITY
+  private readonly answers = new Map<string, number>()
+  private hosts = 0
+
+  constructor(
+    readonly limit: RateLimits.Limit,
+    readonly clock: Clock.Clock,
+    readonly runtime: Runtime.Runtime<never>,
+    readonly scope: Scope.Scope
+  ) {}
+
+  readonly now = () => this.clock.unsafeCurrentTimeMillis()
+
+  get lane(): RateLimits.Lane {
+    return RateLimits.named({ it: { per: perMs, ...this.limit } }, "it")
+  }
+
+  /** The lane's host is on this runner now. */
+  move(runner: string): void {
+    this.host?.close()
+    this.host = new LaneHost(`host-${++this.hosts}`, this.lane, {
+      now: this.now,
+      fork: (effect) => Runtime.runFork(this.runtime)(effect),
+      self: () => runner,
+      isGone: (runner) => !this.lanes.has(runner),
+      runners: () => 2
+    })
+    const own = this.lanes.get(runner)
+    if (own?.copy != null) this.host.inherit(own.copy, own.copyAgoMs)
+  }
+
+  readonly ask = (runner: string) => (request: Request) =>
+    Effect.suspend(() => {
+      const { host } = this
+      if (host === null || this.cut.has(runner)) return Effect.fail("nobody answers")
+      return Effect.flatMap(host.sync(request), (reply) => {
+        if (this.cut.has(runner) || host !== this.host) return Effect.fail("it was cut off")
+        const answers = (this.answers.get(runner) ?? 0) + 1
+        this.answers.set(runner, answers > this.losesAfter ? 0 : answers)
+        if (answers > this.losesAfter) return Effect.fail("the answer was lost")
+        return Effect.succeed(reply)
+      })
+    })
+
+  start(runner: string): Effect.Effect<Lane> {
+    const lane = new Lane(this.lane, {
+      now: this.now,
+      name: () => runner,
+      runners: () => 2,
+      ask: this.ask(runner),
+      waited: () => {},
+      changed: () => {}
+    })
+    this.lanes.set(runner, lane)
+    return Effect.map(Effect.forkIn(lane.run, this.scope), (fiber) => {
+      this.fibers.set(runner, fiber)
+      return lane
+    })
+  }
+
+  /** Calls as soon as it may. */
+  call(runner: string, namespace = "n", session = "s", model = "it", tokens = 10): () => void {
+    const lane = this.lanes.get(runner)!
+    const begin = (permit: Permit) => {
+      permit.begun()
+      this.sent.push({ at: this.now(), runner, namespace, session, model, permit })
+    }
+    if (lane.free(model, tokens) > 0) {
+      begin(lane.take(model, tokens))
+      return () => {}
+    }
+    return lane.wait({ namespace, session, model, tokens, granted: begin, opened: null })
+  }
+
+  /** All that is out is answered. */
+  answer(failure?: FailureClass, retryAfterMs?: number): void {
+    for (const { permit } of this.sent) permit.over({ failure, retryAfterMs, tokens: 10 })
+  }
+
+  readonly die = (runner: string): void => {
+    const fiber = this.fibers.get(runner)!
+    fiber.unsafeInterruptAsFork(fiber.id())
+    this.cut.add(runner)
+    this.lanes.delete(runner)
+  }
+}
+
+const make = (limit: RateLimits.Limit, ...runners: ReadonlyArray<string>) =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.clockWith(Effect.succeed)
+    const world = new World(limit, clock, yield* Effect.runtime<never>(), yield* Effect.scope)
+    for (const runner of runners) yield* world.start(runner)
+    world.move(runners[0]!)
+    yield* pass(0)
+    return world
+  })
+
+/** Lets time pass, a little at a time, and what waits for it happen. */
+const pass = (ms: number): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    for (let n = 0; n < 20; n++) yield* Effect.yieldNow()
+    for (let left = ms; left > 0; ) {
+      const step = Math.min(left, ms > 5_000 ? 500 : 100)
+      left -= step
+      yield* TestClock.adjust(step)
+      for (let n = 0; n < 20; n++) yield* Effect.yieldNow()
+    }
+  })
+
+const at = (sent: ReadonlyArray<Sent>, from: number, to: number) =>
+  sent.filter((one) => one.at >= from && one.at < to).length
+
+describe("a lane", () => {
+  it.scoped("lets all runners together through to what is allowed, and no more in any window", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ requests: 10 }, "a", "b")
+      for (let n = 0; n < 15; n++) for (const runner of ["a", "b"]) world.call(runner)
+      yield* pass(2_000)
+      assert.strictEqual(world.sent.length, 10)
+      world.answer()
+      yield* pass(perMs - 3_000)
+      assert.strictEqual(world.sent.length, 10)
+      yield* pass(3_100)
+      assert.strictEqual(world.sent.length, 20)
+    })
+  )
+
+  it.scoped("has some permits at hand where nobody waits, and gives them back for who does", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ requests: 40 }, "a", "b")
+      world.call("a")
+      yield* pass(200)
+      assert.isAbove(world.lanes.get("a")!.free("it", 10), 0)
+      // Everything is wanted over there: what is at hand here is not lost to it.
+      for (let n = 0; n < 60; n++) world.call("b")
+      yield* pass(2_500)
+      assert.strictEqual(world.sent.length, 40)
+    })
+  )
+
+  it.scoped("is fair between namespaces, whichever runner their sessions are on", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ requests: 20 }, "a", "b")
+      for (let n = 0; n < 50; n++) world.call("a", "large", `s${n}`)
+      yield* pass(500)
+      assert.strictEqual(world.sent.length, 20)
+      world.answer()
+      for (let n = 0; n < 20; n++) world.call("b", "small", "s")
+      yield* pass(perMs + 1_000)
+      const then = world.sent.slice(20)
+      assert.strictEqual(then.length, 20)
+      assert.approximately(then.filter(({ namespace }) => namespace === "small").length, 10, 1)
+    })
+  )
+
+  it.scoped("gives the leases of a runner that died to others, and counts what it may have sent", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ requests: 10, concurrent: 4 }, "a", "b")
+      for (let n = 0; n < 4; n++) world.call("b")
+      yield* pass(100)
+      assert.strictEqual(world.sent.length, 4)
+      for (let n = 0; n < 10; n++) world.call("a")
+      yield* pass(1_000)
+      assert.strictEqual(world.sent.length, 4)
+      world.die("b")
+      for (let n = 0; n < (silenceMs + 2_000) / 500; n++) {
+        world.host!.sweep()
+        yield* pass(500)
+      }
+      assert.strictEqual(world.sent.length, 8)
+      world.answer()
+      yield* pass(1_000)
+      // Six of ten: four were the dead one's.
+      assert.strictEqual(world.sent.length, 10)
+    })
+  )
+
+  for (const survivors of [["b"], ["b", "c"]]) {
+    it.scoped(
+      `does not let a second window's worth through when its host dies, and ${survivors.length} others are left`,
+      () =>
+        Effect.gen(function* () {
+          const world = yield* make({ requests: 40 }, "a", ...survivors)
+          const from = world.now()
+          for (let n = 0; n < 100; n++) for (const runner of ["a", ...survivors]) world.call(runner)
+          yield* pass(3_000)
+          assert.strictEqual(world.sent.length, 40)
+          world.answer()
+          world.die("a")
+          world.move("b")
+          yield* pass(perMs - 4_000)
+          assert.isAtMost(at(world.sent, from, from + perMs), 40 + unsyncedMost(40))
+          yield* pass(perMs)
+          // And then it goes on as before, but for what it could not know of.
+          assert.isAtLeast(at(world.sent, from + perMs, from + 2 * perMs), 40 - unsyncedMost(40))
+        })
+    )
+  }
+
+  it.scoped("does not let much through at once to its host's own runner that no other knows of", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ requests: 40 }, "a", "b")
+      // b hears nothing any more, and dies with what it knows.
+      world.cut.add("b")
+      for (let n = 0; n < 40; n++) world.call("a")
+      yield* pass(3_000)
+      assert.isAtMost(world.sent.length, unsyncedMost(40))
+      // Once it is known to be gone, there is nobody who must know.
+      world.die("b")
+      for (let n = 0; n < (silenceMs + 2_000) / 500; n++) {
+        world.host!.sweep()
+        yield* pass(500)
+      }
+      assert.strictEqual(world.sent.length, 40)
+    })
+  )
+
+  it.scoped("counts a call once, though answers get lost", () =>
+    Effect.gen(function* () {
+      for (const losesAfter of [1, 2, 3]) {
+        const world = yield* make({ requests: 12 }, "a", "b")
+        world.losesAfter = losesAfter
+        for (let n = 0; n < 10; n++) for (const runner of ["a", "b"]) world.call(runner)
+        yield* pass(3_000)
+        world.answer()
+        yield* pass(10_000)
+        assert.strictEqual(world.sent.length, 12)
+        yield* pass(perMs)
+        assert.strictEqual(world.sent.length, 20)
+      }
+    })
+  )
+
+  it.scoped("goes on under a part of the limit while the host cannot be reached, and counts that when it can", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ requests: 20 }, "a", "b")
+      yield* pass(500)
+      const from = world.now()
+      world.cut.add("b")
+      for (let n = 0; n < 30; n++) world.call("b")
+      yield* pass(unreachableMs - 1_000)
+      assert.strictEqual(world.sent.length, 0)
+      yield* pass(4_000)
+      assert.strictEqual(world.sent.length, 10)
+      assert.isNotNull(world.lanes.get("b")!.view.unreachableSince)
+      world.answer()
+      world.cut.delete("b")
+      yield* pass(3_000)
+      assert.isNull(world.lanes.get("b")!.view.unreachableSince)
+      for (let n = 0; n < 30; n++) world.call("a")
+      yield* pass(3_000)
+      assert.isAtMost(at(world.sent, from, from + perMs), 20)
+    })
+  )
+
+  it.scoped("a refusal that one has stops all, until it says", () =>
+    Effect.gen(function* () {
+      const world = yield* make({}, "a", "b")
+      world.call("a")
+      yield* pass(200)
+      world.answer("RateLimited", 20_000)
+      yield* pass(200)
+      for (let n = 0; n < 5; n++) for (const runner of ["a", "b"]) world.call(runner)
+      yield* pass(10_000)
+      assert.strictEqual(world.sent.length, 1)
+      const why = world.lanes.get("b")!.why("it")
+      assert.strictEqual(why.reason, "blocked")
+      assert.approximately(why.until! - world.now(), 10_000, 400)
+      yield* pass(11_000)
+      assert.isAbove(world.sent.length, 1)
+    })
+  )
+
+  it.scoped("gives up what nobody wants any more, whenever that is", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ requests: 6 }, "a", "b")
+      const giveUps = Array.from({ length: 30 }, () => world.call("a"))
+      yield* pass(10)
+      for (const giveUp of giveUps) giveUp()
+      yield* pass(2_000)
+      const already = world.sent.length
+      for (let n = 0; n < 10; n++) world.call("b")
+      yield* pass(2_000)
+      assert.strictEqual(world.sent.length, 6)
+      assert.isBelow(already, 7)
+    })
+  )
+})
+
+describe("the breaker of a model", () => {
+  const breaker = { failures: 3, openMs: 10_000, openMostMs: 10_000 }
+
+  it.scoped("opens for all runners, and lets one probe through when its time is over", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ breaker }, "a", "b")
+      world.call("b")
+      for (let n = 0; n < 3; n++) world.call("a")
+      yield* pass(300)
+      world.answer("Overloaded")
+      yield* pass(300)
+      assert.strictEqual(world.lanes.get("b")!.stateOf("it").state, "open")
+      for (let n = 0; n < 5; n++) for (const runner of ["a", "b"]) world.call(runner)
+      yield* pass(9_000)
+      assert.strictEqual(world.sent.length, 4)
+      yield* pass(1_500)
+      assert.strictEqual(world.sent.length, 5)
+      world.answer()
+      yield* pass(1_000)
+      assert.strictEqual(world.sent.length, 14)
+    })
+  )
+
+  it.scoped("is open after a move too, and a probe that died with its runner is tried anew", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ breaker }, "a", "b")
+      for (let n = 0; n < 3; n++) world.call("b")
+      yield* pass(300)
+      world.answer("Unreachable")
+      yield* pass(1_200)
+      world.die("a")
+      world.move("b")
+      yield* pass(500)
+      world.call("b")
+      yield* pass(5_000)
+      assert.strictEqual(world.sent.length, 3)
+      yield* world.start("c")
+      yield* pass(5_000)
+      assert.strictEqual(world.sent.length, 4)
+      world.die("b")
+      world.move("c")
+      yield* pass(300)
+      for (let n = 0; n < 3; n++) world.call("c")
+      yield* pass(12_000)
+      // One, until it is answered.
+      assert.strictEqual(world.sent.length, 5)
+      world.answer()
+      yield* pass(1_000)
+      assert.strictEqual(world.sent.length, 7)
+    })
+  )
+})
