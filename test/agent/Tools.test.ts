@@ -26,6 +26,7 @@ const Steady = Tool.make("steady", { success: Schema.String, dependencies: [Tool
   Tool.Idempotent,
   true
 )
+const Limited = Tool.make("limited", { success: Schema.String, failure: Schema.String }).annotate(Tool.Readonly, true)
 const tools = Toolkit.make(Work, Steady)
 const { calls, text } = ScriptedModel
 
@@ -143,6 +144,36 @@ describe("the time of a tool", () => {
         "TimedOut",
         "TimedOut"
       ])
+    })
+  )
+
+  it.scoped("takes an error of the handler for what the agent says that it is", () =>
+    Effect.gen(function* () {
+      const agent = Agent.make("a", {
+        toolkit: Toolkit.make(Limited),
+        tools: {
+          limited: {
+            classify: (error) =>
+              error.startsWith("429") ? { class: "RateLimited", message: error, retryAfterMs: 3_000 } : undefined
+          }
+        }
+      })
+      let times = 0
+      const one = yield* TestRunner.make({
+        agents: [agent],
+        model: ScriptedModel.make([calls("limited", {}), echo]),
+        tools: Toolkit.make(Limited).toLayer({
+          limited: () => Effect.fail(++times < 3 ? "429, slow down" : "404, no such thing")
+        })
+      })
+      const answer = yield* Effect.fork((yield* one.session(agent, "s")).ask("go"))
+      expect(yield* passing(answer)).toContain("404, no such thing")
+      const entries = yield* one.journal("s")
+      expect(tagged(entries, "AttemptFailed").map(({ failure }) => failure.class)).toEqual([
+        "RateLimited",
+        "RateLimited"
+      ])
+      expect(tagged(entries, "StepFailed")).toMatchObject([{ failure: { class: "ToolFailed" } }])
     })
   )
 
