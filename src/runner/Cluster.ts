@@ -22,6 +22,7 @@ import { Errands } from "../session/index.ts"
 import * as Agreement from "./Agreement.ts"
 import { Capacity } from "./Capacity.ts"
 import { check } from "./internal/fit.ts"
+import * as Whole from "./internal/whole.ts"
 import { lean } from "./internal/lean.ts"
 import { Pace, paced, pollMs } from "./Pace.ts"
 import type { SettingInvalid } from "./SettingInvalid.ts"
@@ -135,7 +136,7 @@ export const layerRunnerOver = (
       const settings = yield* RunnerSettings
       const server = yield* wire.listen(settings)
       const port = server.address._tag === "TcpAddress" ? server.address.port : settings.port
-      return paced(SocketRunner.layer).pipe(
+      return paced(Whole.layer).pipe(
         Layer.provide([Layer.succeed(SocketServer.SocketServer, server), clientProtocol(wire), RunnerHealth.layerNoop]),
         Layer.provide([noMessages, wire.serialization]),
         lean(RunnerStorage.RunnerStorage, ShardingConfig.ShardingConfig, Pace),
