@@ -3,7 +3,7 @@
  *
  * What most programs need. Each room has all of its own: `perdure/agent`, `perdure/client`, `perdure/testing` …
  */
-export { Agent, Limits, type Ran, ToolContext } from "./agent/index.ts"
+export { Agent, Limits, type Ran, Reconcile, ToolContext, Transform } from "./agent/index.ts"
 export { type Accepted, Client, ClientSettings, type Session, TurnNotCompleted } from "./client/index.ts"
 export * as Errors from "./domain/Errors.ts"
 export type { Entry, Recorded, TurnOutcome, WhenBusy } from "./domain/Entry.ts"
