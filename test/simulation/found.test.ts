@@ -188,4 +188,28 @@ describe("found by the simulator", () => {
       assert.deepStrictEqual(report.violations, [])
     })
   )
+
+  it.effect("a runner that is stopped while it leaves goes on when calm comes", () =>
+    Effect.gen(function* () {
+      // Of the simulator itself: nobody woke it up again, and its OS processes lived as long (ab/56).
+      const report = yield* Simulation.run({
+        ...quiet,
+        seed: "stopped",
+        workload: () => ({
+          sessions: ["a", "b", "c", "d", "e", "f"].map((id) => ({
+            id,
+            agent: "busy",
+            readers: 0,
+            commands: [{ id: "m", at: 100, kind: "Send", text: '[["serve"]]' }]
+          }))
+        }),
+        faults: [
+          { _tag: "Stop", at: 300, runner: 2, ms: 40_000 },
+          { _tag: "Leave", at: 310, runner: 2, downMs: 100, moved: true },
+          { _tag: "Cut", at: 15_000 }
+        ]
+      })
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
 })

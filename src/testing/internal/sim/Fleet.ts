@@ -57,6 +57,8 @@ export const settings: Partial<RunnerSettingsValues> = {
 
 export class Fleet {
   readonly places: Array<Place> = []
+  /** All that live: those that leave have no place any more. */
+  readonly #living = new Set<SimProcess>()
   readonly #random: Prng
 
   constructor(
@@ -94,6 +96,8 @@ export class Fleet {
     const scope = Effect.runSync(Scope.make())
     place.process = process
     place.scope = scope
+    this.#living.add(process)
+    process.onDeath(() => this.#living.delete(process))
     this.#life(process, "born")
     const built = process.fork(Effect.asVoid(boot(this.#layer(place, process), scope)))
     built.addObserver((exit) => {
@@ -211,8 +215,8 @@ export class Fleet {
 
   /** All that should be there is there and runs. */
   calm(): void {
+    for (const process of this.#living) this.continue(process)
     for (const place of this.places) {
-      if (place.process !== null) this.continue(place.process)
       place.wanted = true
       if (place.process === null) this.start(place)
     }
