@@ -9,6 +9,7 @@
 import { Effect, type Fiber } from "effect"
 import { Breaker, FairQueue, Limiter, type RateLimits } from "../../resilience/index.ts"
 import { guest, idOf, type Known, type Waiting } from "./laneGuest.ts"
+import { Later } from "./later.ts"
 import type { Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
 import { Waiters } from "./waiters.ts"
 
@@ -51,7 +52,8 @@ export class LaneHost {
   private spares = 0
   /** Runners that are not heard of, and until when their part is reserved. */
   private readonly unheard = new Map<string, number>()
-  private timer: { readonly at: number; readonly fiber: Fiber.RuntimeFiber<void> } | null = null
+  /** When something may begin that may not yet. */
+  private readonly later: Later
   private isClosed = false
   /** Whose grants those are of which the copy that it began with does not know. */
   private before: Copy | null = null
@@ -65,6 +67,7 @@ export class LaneHost {
     private readonly forgets = false
   ) {
     this.limiter = new Limiter.Limiter(lane.rates)
+    this.later = new Later(around, () => this.pump())
   }
 
   /** Goes on where another was. */
@@ -127,7 +130,7 @@ export class LaneHost {
 
   close(): void {
     this.isClosed = true
-    this.timer?.fiber.unsafeInterruptAsFork(this.timer.fiber.id())
+    this.later.at(null)
     this.news.wake()
   }
 
@@ -320,7 +323,7 @@ export class LaneHost {
     if (this.unsynced.length * 2 >= unsyncedMost(this.limiter.requestLimit)) {
       for (const known of this.runners.values()) if (known.name !== this.around.self()) known.hasNews = true
     }
-    this.schedule(due)
+    this.later.at(due)
     this.news.wake()
   }
 
@@ -354,25 +357,6 @@ export class LaneHost {
         left--
       }
     }
-  }
-
-  private schedule(at: number | null): void {
-    if (this.timer !== null && (at === null || this.timer.at !== at)) {
-      this.timer.fiber.unsafeInterruptAsFork(this.timer.fiber.id())
-      this.timer = null
-    }
-    if (at === null || this.timer !== null) return
-    const wait = Math.max(1, at - this.around.now())
-    const fiber = this.around.fork(
-      Effect.zipRight(
-        Effect.sleep(wait),
-        Effect.sync(() => {
-          this.timer = null
-          this.pump()
-        })
-      )
-    )
-    this.timer = { at, fiber }
   }
 
   // --- What runners are told ---
