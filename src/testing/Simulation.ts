@@ -24,6 +24,7 @@ import { attempting } from "./internal/sim/attempting.ts"
 import { check, type Violation } from "./internal/sim/checks/index.ts"
 import type { Fault } from "./internal/sim/Faults.ts"
 import type { Wraps } from "./internal/sim/Fleet.ts"
+import { Prng } from "./internal/sim/Prng.ts"
 import { shrink } from "./internal/sim/shrink.ts"
 import { type Run, simulate } from "./internal/sim/simulate.ts"
 import { line } from "./internal/sim/trace.ts"
@@ -83,6 +84,9 @@ export interface Report {
 
 const traceLines = 120
 
+/** After how many entries a session is worth a snapshot: one of these. None of a run has as many as it takes usually. */
+const snapshots = [2, 5, 20, 256]
+
 const listed = (violations: ReadonlyArray<Violation>): string =>
   violations
     .map(({ invariant, session, what }) => `  ${invariant}${session === null ? "" : ` (${session})`}: ${what}`)
@@ -125,7 +129,7 @@ const prepare = <const Agents extends ReadonlyArray<Agent.Any>, M, T, E>(options
         faults,
         kinds: options.kinds,
         fair: options.fair,
-        sessions: options.sessions,
+        sessions: { snapshotEntries: new Prng(`${seed}/snapshots`).pick(snapshots), ...options.sessions },
         runner: options.runner,
         wraps: typeof options.wraps === "function" ? options.wraps() : options.wraps,
         crash: options.crash,

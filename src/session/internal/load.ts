@@ -24,15 +24,22 @@ const stateVersion = 2
 export const fingerprint = (behaviour: Behaviour): string =>
   `${stateVersion}/${behaviour.agent}/${behaviour.stateVersion}`
 
-const firstPage = 256
+/** How many entries are read before it is looked for a snapshot, at most. */
+const pageMost = 256
 
-/** `null` when there is no such session. */
+/**
+ * `null` when there is no such session.
+ *
+ * @param every how many entries a session has at least before it has a snapshot
+ */
 export const load = (
-  key: SessionKey
+  key: SessionKey,
+  every: number
 ): Effect.Effect<Loaded | null, StoreUnavailable | SessionParked | AgentUnknown, Journal | Registry> =>
   Effect.gen(function* () {
     const journal = yield* Journal
     const registry = yield* Registry
+    const firstPage = Math.max(1, Math.min(pageMost, every))
     const first = yield* journal.page(key, 0, firstPage)
     const created = first[0]?.entry
     if (created === undefined) return null

@@ -8,7 +8,7 @@
 import { Effect, Scope } from "effect"
 import { zero } from "../../../src/domain/Usage.ts"
 import type { Behaviour } from "../../../src/session/index.ts"
-import type { Group, Store, StoredRow } from "../../../src/store/index.ts"
+import type { Group, Snapshot, Store, StoredRow } from "../../../src/store/index.ts"
 import type { Invariant } from "../../../src/testing/internal/sim/checks/index.ts"
 import type { Wraps } from "../../../src/testing/internal/sim/Fleet.ts"
 import type { Simulation } from "../../../src/testing/index.ts"
@@ -23,7 +23,7 @@ export interface Bug {
   /** Made anew for each run. */
   readonly wraps: () => Wraps
   /** Where it is looked for, if not anywhere. */
-  readonly where?: Pick<Simulation.Options<never, never, never, never>, "runner" | "workload"> | undefined
+  readonly where?: Pick<Simulation.Options<never, never, never, never>, "runner" | "sessions" | "workload"> | undefined
   /** What goes wrong in the n-th run, where that is not drawn. */
   readonly faults?: ((n: number) => ReadonlyArray<Simulation.Fault>) | undefined
 }
@@ -129,6 +129,22 @@ const forgettingCommands = (): Wraps => ({
   })
 })
 
+/** A snapshot holds what was true at the one before. */
+const lagging = (): Wraps => {
+  const last = new Map<string, Snapshot["state"]>()
+  return {
+    store: (store) => ({
+      ...store,
+      saveSnapshot: (namespace, session, snapshot) => {
+        const key = `${namespace}/${session}`
+        const state = last.get(key) ?? snapshot.state
+        last.set(key, snapshot.state)
+        return store.saveSnapshot(namespace, session, { ...snapshot, state })
+      }
+    })
+  }
+}
+
 /** Says that it is on disk, and puts it there at the next call. */
 const writingLate = (areReadable: boolean) => (): Wraps => {
   const waiting = new Map<string, ReadonlyArray<Group>>()
@@ -226,6 +242,13 @@ const behaving = (change: (behaviour: Behaviour) => Partial<Behaviour>) => (): W
 })
 
 export const bugs: ReadonlyArray<Bug> = [
+  {
+    name: "a snapshot is older than it says",
+    breaks: ["I2", "I4", "I5", "I13", "liveness"],
+    where: { sessions: { snapshotEntries: 3 } },
+    faults: kills,
+    wraps: lagging
+  },
   {
     name: "an epoch is not looked at",
     breaks: ["I3"],
