@@ -57,6 +57,8 @@ const model: ReadonlyArray<Row> = [
 ]
 
 const silence = "5 seconds"
+/** Each moment of virtual time takes a few of real time, and the machine may be busy. */
+const patience_ms = 120_000
 
 /** A pause in which the network gets its turn. */
 const aMoment = TestServices.provideLive(Effect.sleep("2 millis"))
@@ -68,9 +70,11 @@ const drive = (world: TestRunner.World<any>, session: Session): Effect.Effect<Re
       yield* aMoment
       const entries = (yield* world.journal("s")).map(({ entry }) => entry)
       if (entries.some(({ _tag }) => _tag === "TurnEnded")) return entries
-      const [open] = (yield* session.state).open
+      const { open, waiting } = yield* session.state
       const now = yield* Effect.clockWith((clock) => clock.currentTimeMillis)
-      const wait = open === undefined ? 0 : open.dueAt - now
+      // For its time; or for what its provider is taken to allow, which is no matter of policies.
+      const dueAt = Math.max(0, ...open.map(({ dueAt }) => dueAt))
+      const wait = dueAt > now ? dueAt - now : waiting.length > 0 && idle % 5 === 4 ? 60_000 : 0
       // Nothing has come for a while: the provider is silent.
       if (wait > 0 || idle % 60 === 59) yield* TestClock.adjust(wait > 0 ? wait : silence)
       if (wait > 0) idle = 0
@@ -84,52 +88,58 @@ const waitsOf = (entries: ReadonlyArray<Entry>) =>
   entries.reduce((sum, entry) => sum + (entry._tag === "AttemptFailed" ? (entry.decided?.delayMs ?? 0) : 0), 0)
 
 describe("modelDefault", () => {
-  it.scoped.each(model)("$class, alone: asked $alone times", (row) =>
-    Effect.gen(function* () {
-      const fake = yield* Fake.make
-      fake.script(behaviours[row.class])
-      const Alone = Agent.make("alone", { silence })
-      const world = yield* TestRunner.make({ agents: [Alone], model: Anthropic.layer(fake) })
-      const session = yield* world.session(Alone, "s")
-      yield* session.send("Go on.")
-      const entries = yield* drive(world, session)
-      expect(entries.at(-1)).toMatchObject({ outcome: { _tag: "Failed", failure: { class: row.class } } })
-      expect(fake.requests).toHaveLength(row.alone)
-      const failures = failuresOf(entries)
-      expect(failures.map(({ failure }) => failure.class)).toEqual(Array(row.alone).fill(row.class))
-      expect(failures.map(({ decided }) => decided?.policy)).toEqual(Array(row.alone).fill("modelDefault"))
-      expect(failures.at(-1)).toMatchObject({ _tag: "StepFailed", decided: { plan: "fail" } })
-      const given = new Set(failures.flatMap((entry) => (entry._tag === "AttemptFailed" ? [entry.nextInput] : [])))
-      expect([...given]).toEqual(row.given === null ? [] : [row.given])
-      expect(waitsOf(entries) / 1_000).toBeGreaterThanOrEqual(row.waits[0])
-      expect(waitsOf(entries) / 1_000).toBeLessThanOrEqual(row.waits[1])
-      expect((yield* world.verify("s")).problems).toEqual([])
-    })
+  it.scoped.each(model)(
+    "$class, alone: asked $alone times",
+    (row) =>
+      Effect.gen(function* () {
+        const fake = yield* Fake.make
+        fake.script(behaviours[row.class])
+        const Alone = Agent.make("alone", { silence })
+        const world = yield* TestRunner.make({ agents: [Alone], model: Anthropic.layer(fake) })
+        const session = yield* world.session(Alone, "s")
+        yield* session.send("Go on.")
+        const entries = yield* drive(world, session)
+        expect(entries.at(-1)).toMatchObject({ outcome: { _tag: "Failed", failure: { class: row.class } } })
+        expect(fake.requests).toHaveLength(row.alone)
+        const failures = failuresOf(entries)
+        expect(failures.map(({ failure }) => failure.class)).toEqual(Array(row.alone).fill(row.class))
+        expect(failures.map(({ decided }) => decided?.policy)).toEqual(Array(row.alone).fill("modelDefault"))
+        expect(failures.at(-1)).toMatchObject({ _tag: "StepFailed", decided: { plan: "fail" } })
+        const given = new Set(failures.flatMap((entry) => (entry._tag === "AttemptFailed" ? [entry.nextInput] : [])))
+        expect([...given]).toEqual(row.given === null ? [] : [row.given])
+        expect(waitsOf(entries) / 1_000).toBeGreaterThanOrEqual(row.waits[0])
+        expect(waitsOf(entries) / 1_000).toBeLessThanOrEqual(row.waits[1])
+        expect((yield* world.verify("s")).problems).toEqual([])
+      }),
+    patience_ms
   )
 
-  it.scoped.each(model)("$class, with another model behind it", (row) =>
-    Effect.gen(function* () {
-      const fake = yield* Fake.make
-      const other = yield* Fake.make
-      fake.script(behaviours[row.class])
-      other.script(Fake.whole(message([text("Done.")])))
-      const Chain = Agent.make("chain", { model: "first", fallbacks: ["second"], silence })
-      const models = Models.layer({ first: Anthropic.layer(fake), second: Anthropic.layer(other) })
-      const world = yield* TestRunner.make({ agents: [Chain], model: models })
-      const session = yield* world.session(Chain, "s")
-      yield* session.send("Go on.")
-      const entries = yield* drive(world, session)
-      expect(fake.requests).toHaveLength(row.before ?? row.alone)
-      expect(other.requests).toHaveLength(row.before === null ? 0 : 1)
-      expect(entries.at(-1)).toMatchObject({
-        outcome:
-          row.before === null
-            ? { _tag: "Failed", failure: { class: row.class } }
-            : { _tag: "Completed", output: "Done." }
-      })
-      if (row.before === null) return
-      expect(failuresOf(entries).at(-1)).toMatchObject({ decided: { plan: "fallback", model: "second" } })
-    })
+  it.scoped.each(model)(
+    "$class, with another model behind it",
+    (row) =>
+      Effect.gen(function* () {
+        const fake = yield* Fake.make
+        const other = yield* Fake.make
+        fake.script(behaviours[row.class])
+        other.script(Fake.whole(message([text("Done.")])))
+        const Chain = Agent.make("chain", { model: "first", fallbacks: ["second"], silence })
+        const models = Models.layer({ first: Anthropic.layer(fake), second: Anthropic.layer(other) })
+        const world = yield* TestRunner.make({ agents: [Chain], model: models })
+        const session = yield* world.session(Chain, "s")
+        yield* session.send("Go on.")
+        const entries = yield* drive(world, session)
+        expect(fake.requests).toHaveLength(row.before ?? row.alone)
+        expect(other.requests).toHaveLength(row.before === null ? 0 : 1)
+        expect(entries.at(-1)).toMatchObject({
+          outcome:
+            row.before === null
+              ? { _tag: "Failed", failure: { class: row.class } }
+              : { _tag: "Completed", output: "Done." }
+        })
+        if (row.before === null) return
+        expect(failuresOf(entries).at(-1)).toMatchObject({ decided: { plan: "fallback", model: "second" } })
+      }),
+    patience_ms
   )
 
   it.scoped("ContextOverflow: the conversation is made shorter, or fails and says so", () =>
@@ -147,7 +157,7 @@ describe("modelDefault", () => {
     })
   )
 
-  it.scoped("RunnerLost: a call that kills its runner each time is given up after ten", () =>
+  it.scoped("RunnerLost: a call that kills its runner each time is parked after ten, until a human has looked", () =>
     Effect.gen(function* () {
       const Alone = Agent.make("alone")
       const crashes = Array.from({ length: 10 }, (_, i) => ({
@@ -162,8 +172,13 @@ describe("modelDefault", () => {
       })
       const session = yield* world.session(Alone, "s")
       yield* session.send("Go on.")
-      const entries = yield* drive(world, session)
-      expect(failuresOf(entries).map(({ failure }) => failure.class)).toEqual(Array(10).fill("RunnerLost"))
+      const entries = yield* Effect.repeat(Effect.zipRight(aMoment, world.journal("s")), {
+        until: (all) => all.some(({ entry }) => entry._tag === "Paused")
+      })
+      const failures = failuresOf(entries.map(({ entry }) => entry))
+      expect(failures.map(({ failure }) => failure.class)).toEqual(Array(10).fill("RunnerLost"))
+      expect(failures.at(-1)).toMatchObject({ decided: { plan: "ask", policy: "modelDefault" } })
+      expect((yield* session.state).status).toBe("paused")
     })
   )
 })

@@ -1,6 +1,6 @@
 /** What is seen of an attempt that failed while its session waits: in its state, its feed and its turn's span. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Option, Stream, TestClock, Tracer } from "effect"
+import { Effect, Layer, Option, Stream, TestClock, TestServices, Tracer } from "effect"
 import { Agent } from "../../src/agent/index.ts"
 import { Policy } from "../../src/resilience/index.ts"
 import { ScriptedModel, TestRunner } from "../../src/testing/index.ts"
@@ -90,7 +90,11 @@ describe("a session that waits for another attempt", () => {
           }
         }
       ])
-      yield* TestClock.adjust("23 seconds")
+      // A while longer than the policy says: its provider is asked again with care.
+      for (let i = 0; i < 8; i++) {
+        yield* TestClock.adjust("15 seconds")
+        yield* TestServices.provideLive(Effect.sleep("5 millis"))
+      }
       expect(yield* session.result(accepted)).toMatchObject({ _tag: "Completed", output: "at last" })
     }).pipe(Effect.provide(layer))
   )

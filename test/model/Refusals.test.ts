@@ -18,8 +18,10 @@ type Row = readonly [
   expected: Readonly<Record<string, unknown>>
 ]
 
-const inAMinute = () => new Date(Date.now() + 60_000).toISOString()
-const about = (ms: number) => expect.closeTo(ms, -3.5)
+/** Far enough away that the machine may be slow. */
+const laterMs = 3_600_000
+const later = () => new Date(Date.now() + laterMs).toISOString()
+const aboutThen = expect.closeTo(laterMs, -5.6)
 
 const anthropic: ReadonlyArray<Row> = [
   [
@@ -28,7 +30,7 @@ const anthropic: ReadonlyArray<Row> = [
     {
       "anthropic-ratelimit-requests-limit": "50",
       "anthropic-ratelimit-requests-remaining": "0",
-      "anthropic-ratelimit-requests-reset": inAMinute(),
+      "anthropic-ratelimit-requests-reset": later(),
       "anthropic-ratelimit-tokens-remaining": "39000",
       "anthropic-ratelimit-tokens-reset": "2099-01-01T00:00:00Z"
     },
@@ -38,7 +40,7 @@ const anthropic: ReadonlyArray<Row> = [
     ),
     {
       class: "RateLimited",
-      retryAfterMs: about(60_000),
+      retryAfterMs: aboutThen,
       message: "the provider's rate limit is reached: that of requests"
     }
   ],
@@ -315,9 +317,9 @@ const compatible: ReadonlyArray<Row> = [
   [
     "OpenRouter, a limit until a time",
     429,
-    { "x-ratelimit-remaining": "0", "x-ratelimit-reset": String(Date.now() + 45_000) },
+    { "x-ratelimit-remaining": "0", "x-ratelimit-reset": String(Date.now() + laterMs) },
     { error: { code: 429, message: "Rate limit exceeded: free-models-per-min" } },
-    { class: "RateLimited", retryAfterMs: about(45_000) }
+    { class: "RateLimited", retryAfterMs: aboutThen }
   ],
   [
     "DeepSeek, no balance",
