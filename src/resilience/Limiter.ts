@@ -12,6 +12,9 @@
  * | refused (429) | nothing until the time that it named; then a few, and from then on as many as were taken the last time |
  */
 import { Meter } from "./internal/Meter.ts"
+import { type Left, Told } from "./internal/Told.ts"
+
+export type { Left }
 
 /** What is told of a limit. Nothing is a limit that is not known. */
 export interface Rates {
@@ -23,15 +26,6 @@ export interface Rates {
   readonly concurrent?: number | undefined
   /** How long the provider's window is, in milliseconds: a minute with all that we know. */
   readonly perMs: number
-}
-
-/** One resource, as an answer speaks of it. */
-export interface Left {
-  /** How much there is in a window; the same answer may not say. */
-  readonly limit?: number | undefined
-  readonly remaining: number
-  /** In how many milliseconds all of it is there again. */
-  readonly resetMs: number
 }
 
 /** What an answer's headers say. */
@@ -64,36 +58,6 @@ interface Grant {
   seen: boolean
 }
 
-/** What the provider said was left, and at which of our grants. */
-class Remaining {
-  constructor(
-    private readonly said: Left,
-    private readonly at: number,
-    /** All that was granted up to the call of which it was said. */
-    private readonly soFar: number,
-    /** Whether it comes back bit by bit, and not all at once at the time that it named. */
-    private readonly refills: boolean
-  ) {}
-
-  /** What is left now: what it said, and what has refilled, less what was granted since. */
-  spare(now: number, soFar: number): number {
-    const { limit = Number.POSITIVE_INFINITY, remaining, resetMs } = this.said
-    if (now >= this.at + resetMs) return Number.POSITIVE_INFINITY
-    const refilled =
-      limit === Number.POSITIVE_INFINITY || !this.refills ? 0 : ((limit - remaining) * (now - this.at)) / resetMs
-    return remaining + refilled - (soFar - this.soFar)
-  }
-
-  /** When there is so much. */
-  reaches(weight: number, soFar: number): number {
-    const { limit, remaining, resetMs } = this.said
-    const full = this.at + resetMs
-    if (limit === undefined || limit <= remaining || !this.refills) return full
-    const missing = weight - remaining + (soFar - this.soFar)
-    return missing <= 0 ? this.at : Math.min(full, Math.ceil(this.at + (missing * resetMs) / (limit - remaining)))
-  }
-}
-
 /** What was taken before something was refused. */
 interface Guess {
   readonly limit: number
@@ -111,8 +75,8 @@ export class Limiter {
   private numbers = 0
   private requestsSoFar = 0
   private tokensSoFar = 0
-  private requestsLeft: Remaining | null = null
-  private tokensLeft: Remaining | null = null
+  private readonly requestsTold = new Told()
+  private readonly tokensTold = new Told()
   private requestsHeard: number | undefined
   private tokensHeard: number | undefined
   private guess: Guess | null = null
@@ -181,7 +145,7 @@ export class Limiter {
    */
   nextAt(now: number, tokens: number): number | null {
     const { concurrent = Number.POSITIVE_INFINITY } = this.rates
-    if (this.grants.size >= concurrent || this.unanswered >= this.atOnce) return null
+    if (this.grants.size >= concurrent || this.unanswered >= this.unansweredMost(now)) return null
     let at = Math.max(now, this.refusedUntil)
     const { requestLimit, tokenLimit } = this
     if (requestLimit !== undefined) {
@@ -195,14 +159,15 @@ export class Limiter {
       if (free === null) return null
       at = Math.max(at, free)
     }
-    if (this.requestsLeft !== null && this.requestsLeft.spare(at, this.requestsSoFar) < 1) {
-      at = Math.max(at, this.requestsLeft.reaches(1, this.requestsSoFar))
-    }
-    const weight = Math.min(tokens, tokenLimit ?? tokens)
-    if (this.tokensLeft !== null && this.tokensLeft.spare(at, this.tokensSoFar) < weight) {
-      at = Math.max(at, this.tokensLeft.reaches(weight, this.tokensSoFar))
-    }
+    at = this.requestsTold.reaches(at, 1, this.requestsSoFar)
+    at = this.tokensTold.reaches(at, Math.min(tokens, tokenLimit ?? tokens), this.tokensSoFar)
     return at
+  }
+
+  /** A new window begins with a few, too: the first answer says what others have taken of it. */
+  private unansweredMost(now: number): number {
+    const isToldAnew = this.rates.requests === undefined && this.requestsTold.isOver(now)
+    return isToldAnew ? Math.min(this.atOnce, firstAtOnce) : this.atOnce
   }
 
   /** How many calls more than those that are granted could begin now; tokens are not looked at. */
@@ -215,9 +180,9 @@ export class Limiter {
       Math.floor(
         Math.min(
           concurrent - this.grants.size,
-          this.atOnce - this.unanswered,
+          this.unansweredMost(now) - this.unanswered,
           requestLimit - this.requests.used(now),
-          this.requestsLeft?.spare(now, this.requestsSoFar) ?? Number.POSITIVE_INFINITY
+          this.requestsTold.spare(now, this.requestsSoFar)
         )
       )
     )
@@ -333,7 +298,7 @@ export class Limiter {
     const grant = this.grants.get(number)
     if (grant === undefined) return
     if (requests !== undefined) {
-      this.requestsLeft = new Remaining(requests, now, grant.requestsSoFar, this.refills(requests))
+      this.requestsTold.hear(requests, now, grant.requestsSoFar, this.refills(requests))
       if (requests.limit !== undefined) {
         this.requestsHeard = requests.limit
         this.guess = null
@@ -341,7 +306,7 @@ export class Limiter {
       }
     }
     if (tokens !== undefined) {
-      this.tokensLeft = new Remaining(tokens, now, grant.tokensSoFar, this.refills(tokens))
+      this.tokensTold.hear(tokens, now, grant.tokensSoFar, this.refills(tokens))
       this.tokensHeard = tokens.limit ?? this.tokensHeard
     }
   }

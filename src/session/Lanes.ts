@@ -7,7 +7,7 @@
  * ```
  */
 import { Entity, type EntityAddress, Sharding } from "@effect/cluster"
-import { Context, Effect, Layer, Runtime } from "effect"
+import { Context, Duration, Effect, Layer, Runtime } from "effect"
 import * as Errors from "../domain/Errors.ts"
 import type { SessionKey } from "../domain/Id.ts"
 import { RateLimits } from "../resilience/index.ts"
@@ -16,7 +16,7 @@ import { addressOf, nameOf } from "./internal/errandProtocol.ts"
 import type { Gate } from "./internal/gate.ts"
 import { Lane } from "./internal/lane.ts"
 import { type Caller, limited, type Link } from "./internal/laneGate.ts"
-import { LaneHost, type Surroundings } from "./internal/laneHost.ts"
+import { LaneHost, type Surroundings, sweepMs } from "./internal/laneHost.ts"
 import { LaneEntity, type Request } from "./internal/laneProtocol.ts"
 import { Peers } from "./Peers.ts"
 
@@ -86,7 +86,7 @@ const serve = (
         host.close()
       })
     )
-    yield* Effect.sleep("1 second").pipe(
+    yield* Effect.sleep(sweepMs).pipe(
       Effect.zipRight(Effect.sync(host.sweep)),
       Effect.forever,
       Effect.interruptible,
@@ -128,14 +128,13 @@ export const layer = (
       const lanes = new Map<string, Lane>()
       const links = new Map<string, Link>()
 
+      const near = (lane: string): LaneHost | null => {
+        const host = hosts.get(lane)
+        return host !== undefined && sharding.hasShardId(ownShard(lane, sharding)) ? host : null
+      }
       /** Here where the host is here: no message, no encoding. */
       const ask = (lane: string) => (request: Request) =>
-        Effect.suspend(() => {
-          const host = hosts.get(lane)
-          return host !== undefined && sharding.hasShardId(ownShard(lane, sharding))
-            ? host.sync(request)
-            : client(lane).Sync({ request })
-        })
+        Effect.suspend(() => near(lane)?.sync(request) ?? client(lane).Sync({ request }))
 
       for (const model of new Set(models)) {
         if (isFree(model) && !RateLimits.isTold(limits, model)) {
@@ -151,6 +150,7 @@ export const layer = (
             name,
             runners: peers.count,
             ask: ask(of.name),
+            near: () => near(of.name),
             waited,
             changed: ({ view }) => changed(measured(view, now()))
           })
@@ -187,7 +187,7 @@ export const layer = (
             disableFatalDefects: true,
             mailboxCapacity: "unbounded",
             // Whoever asks it in its own process is not seen by the cluster.
-            maxIdleTime: "36500 days"
+            maxIdleTime: Duration.infinity
           }
         )
       )

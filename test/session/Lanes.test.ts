@@ -77,6 +77,8 @@ class World {
       name: () => runner,
       runners: () => 2,
       ask: this.ask(runner),
+      // Far away, so that what is said is seen.
+      near: () => null,
       waited: () => {},
       changed: () => {}
     })

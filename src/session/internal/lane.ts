@@ -14,6 +14,7 @@ import type { RateLimits } from "../../resilience/index.ts"
 import { Alone } from "./laneAlone.ts"
 import { Outbox } from "./laneOutbox.ts"
 import { type Permit, Permits } from "./lanePermits.ts"
+import type { LaneHost } from "./laneHost.ts"
 import type { Copy, Granted, ModelState, Reply, Request, Wanted } from "./laneProtocol.ts"
 import { Waiters } from "./waiters.ts"
 
@@ -24,6 +25,8 @@ export interface Surroundings {
   /** How many runners there are. */
   readonly runners: () => number
   readonly ask: (request: Request) => Effect.Effect<Reply, unknown>
+  /** The host, where it is in this process. */
+  readonly near: () => Pick<LaneHost, "name" | "lend"> | null
   /** Something has waited for so long, in milliseconds. */
   readonly waited: (ms: number) => void
   readonly changed: (lane: Lane) => void
@@ -129,12 +132,22 @@ export class Lane {
     if (!this.isUsed) this.wake()
     this.isUsed = true
     if (this.waiting.size > 0 || this.recall || this.stateOf(model).state !== "closed") return 0
-    return this.permits.free(tokens)
+    const free = this.permits.free(this.weightOf(tokens))
+    return free === 0 && this.borrow(model, tokens) ? 1 : free
+  }
+
+  /** Has one from a host that is in this process. */
+  private borrow(model: string, tokens: number): boolean {
+    const host = this.around.near()
+    if (host === null || host.name !== this.outbox.host || this.outbox.isStranger || this.alone !== null) return false
+    const lent = host.lend(this.around.name(), model, tokens)
+    if (lent !== null) this.permits.keep(lent, host.name)
+    return lent !== null
   }
 
   /** Takes one that is free. */
   take(model: string, tokens: number): Permit {
-    const permit = this.permits.take(model, tokens)
+    const permit = this.permits.take(model, this.weightOf(tokens))
     if (this.permits.atHand * 2 < atHand) this.wake()
     return permit
   }
@@ -187,6 +200,11 @@ export class Lane {
       /** Since when its host does not answer, and each runner keeps to its part. */
       unreachableSince: this.alone === null ? null : this.silentSince
     }
+  }
+
+  /** What a permit must be good for: where tokens are not limited, any permit is good for any call. */
+  private weightOf(tokens: number): number {
+    return (this.copy?.tokens ?? this.lane.rates.tokens ?? null) === null ? 0 : tokens
   }
 
   private giveBack(): void {

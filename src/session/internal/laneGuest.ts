@@ -19,6 +19,8 @@ export interface Permit extends Granted {
 export interface Known {
   readonly name: string
   seenAt: number
+  /** When it is to ask again. */
+  dueAt: number
   /** When it was answered last. */
   toldAt: number
   /** Up to which grant its copy goes. */
@@ -34,6 +36,7 @@ export interface Known {
 export const guest = (name: string, now: number): Known => ({
   name,
   seenAt: now,
+  dueAt: now,
   toldAt: 0,
   known: -1,
   want: 0,

@@ -24,8 +24,10 @@ export interface Surroundings {
   readonly runners: () => number
 }
 
-/** A runner that has not asked for so long is dead, and what it had is given to others, in milliseconds. */
+/** A runner that should have asked so long ago is dead, and what it had is given to others, in milliseconds. */
 export const silenceMs = 5_000
+/** How often a host looks who is gone. */
+export const sweepMs = 1_000
 /** How often copies are renewed while something is granted. */
 const renewMs = 1_000
 
@@ -55,6 +57,7 @@ export class LaneHost {
   /** When something may begin that may not yet. */
   private readonly later: Later
   private isClosed = false
+  private sweptAt: number
   /** Whose grants those are of which the copy that it began with does not know. */
   private before: Copy | null = null
 
@@ -66,6 +69,7 @@ export class LaneHost {
     /** A planted bug, for the simulator: nothing that was before is known. */
     private readonly forgets = false
   ) {
+    this.sweptAt = around.now()
     this.limiter = new Limiter.Limiter(lane.rates)
     this.later = new Later(around, () => this.pump())
   }
@@ -98,6 +102,7 @@ export class LaneHost {
       const known = this.runners.get(request.runner)
       if (known === undefined || request.host !== this.name) return Effect.succeed(this.reply(null, true))
       known.seenAt = now
+      known.dueAt = now + request.waitMs
       known.known = Math.max(known.known, request.known)
       known.want = request.want
       for (const id of request.confirmed) known.untold.delete(id)
@@ -112,13 +117,16 @@ export class LaneHost {
     })
   }
 
-  /** Forgets runners that are gone. */
+  /** Forgets runners that are gone. To be called every {@link sweepMs}. */
   readonly sweep = (): void => {
     const now = this.around.now()
+    // Who stood still has heard nobody: that says nothing of the others.
+    const stoodStill = Math.max(0, now - this.sweptAt - 2 * sweepMs)
+    this.sweptAt = now
     for (const known of this.runners.values()) {
-      const silent = now - known.seenAt
-      if (silent > renewMs && this.around.isGone(known.name)) this.lose(known)
-      else if (silent > silenceMs) {
+      known.dueAt += stoodStill
+      if (now - known.seenAt > renewMs && this.around.isGone(known.name)) this.lose(known)
+      else if (now - known.dueAt > silenceMs) {
         this.lose(known)
         this.unheard.set(known.name, now)
       }
@@ -284,7 +292,7 @@ export class LaneHost {
   private readonly mayHave = (runner: Known): boolean =>
     runner.name !== this.around.self() || this.unsynced.length < unsyncedMost(this.limiter.requestLimit)
 
-  private grant(runner: Known, id: string, tokens: number, probe: string | null, isSpare: boolean): void {
+  private grant(runner: Known, id: string, tokens: number, probe: string | null, isSpare: boolean): Granted {
     const number = this.limiter.grant(this.around.now(), tokens)
     const granted: Granted = { id, number, tokens, isSpare }
     runner.permits.set(id, { ...granted, runner, probe })
@@ -292,6 +300,18 @@ export class LaneHost {
     runner.hasNews = true
     if (runner.name === this.around.self() && this.runners.size > 1)
       this.unsynced.push({ number, at: this.around.now() })
+    return granted
+  }
+
+  /** A permit for its own runner, which need not ask and wait: where nobody else does, and one is free. */
+  lend(name: string, model: string, tokens: number): Granted | null {
+    const now = this.around.now()
+    const known = this.runners.get(name)
+    if (known === undefined || this.isClosed || this.queue.size > 0 || !this.mayHave(known)) return null
+    if (this.breaker(model).state(now) !== "closed" || !this.limiter.fits(now, tokens)) return null
+    const granted = this.grant(known, `+${this.name}.${++this.spares}`, tokens, null, true)
+    known.untold.delete(granted.id)
+    return granted
   }
 
   /** Lets begin what may. */
@@ -383,6 +403,7 @@ export class LaneHost {
     if (known !== null) {
       known.hasNews = false
       known.seenAt = this.around.now()
+      known.dueAt = known.seenAt
       known.toldAt = known.seenAt
     }
     return {
