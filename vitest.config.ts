@@ -1,17 +1,41 @@
 import { defineConfig } from "vitest/config"
 
+/** Tests of real processes and of real time: they run one after the other, when nothing else does. */
+const alone = [
+  "test/acceptance/**/*.test.ts",
+  "test/chaos/**/*.test.ts",
+  "test/process/**/*.test.ts",
+  "test/runner/**/*.test.ts",
+  "test/patterns/a02-*.test.ts",
+  "test/patterns/a04-*.test.ts",
+  "test/patterns/a09-*.test.ts",
+  "test/patterns/a10-*.test.ts",
+  "test/patterns/b02-*.test.ts",
+  "test/patterns/b04-*.test.ts"
+]
+
+const workers = (order: number, most: number) => ({
+  sequence: { groupOrder: order },
+  // A simulated run leaves much behind that nobody needs: with more room for the young, little of it grows old.
+  poolOptions: { forks: { execArgv: ["--max-semi-space-size=64"], minForks: 1, maxForks: most } }
+})
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
     globalSetup: ["test/support/globalSetup.ts"],
     // A process each: tests open databases, hold locks and end processes.
     pool: "forks",
-    // A simulated run leaves much behind that nobody needs: with more room for the young, little of it grows old.
-    poolOptions: { forks: { execArgv: ["--max-semi-space-size=64"] } },
     // Machines are shared and noisy, and many tests are about real processes: what fails twice has failed.
     retry: 1,
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    teardownTimeout: 20_000
+    teardownTimeout: 20_000,
+    projects: [
+      {
+        extends: true,
+        test: { name: "together", include: ["test/**/*.test.ts"], exclude: alone, ...workers(0, 2) }
+      },
+      { extends: true, test: { name: "alone", include: alone, ...workers(1, 1) } }
+    ]
   }
 })

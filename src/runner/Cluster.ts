@@ -70,6 +70,9 @@ const configOf = (
     entityMailboxCapacity: "unbounded"
   })
 
+/** The address of a runner that is alone in its process. */
+export const embedded = RunnerAddress.make("embedded", 0)
+
 /** One runner alone: nothing leaves the process. */
 export const layerEmbedded: Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> = Layer.unwrapEffect(
   Effect.map(RunnerSettings, (settings) =>
@@ -77,7 +80,7 @@ export const layerEmbedded: Layer.Layer<Sharding.Sharding, never, Storage | Runn
       Layer.provide([Runners.layerNoop, RunnerHealth.layerNoop]),
       Layer.provide(noMessages),
       lean(RunnerStorage.RunnerStorage, ShardingConfig.ShardingConfig),
-      Layer.provide(shardingConfig(settings, Option.some(RunnerAddress.make("embedded", 0))))
+      Layer.provide(shardingConfig(settings, Option.some(embedded)))
     )
   )
 )

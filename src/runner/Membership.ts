@@ -11,7 +11,7 @@ import { Context, Duration, Effect, Layer, Queue, Ref } from "effect"
 import { StoreUnavailable } from "../domain/Errors.ts"
 import type { Epoch, Shard } from "../domain/Id.ts"
 import { Alarms, Shards } from "../session/index.ts"
-import { Store } from "../store/index.ts"
+import { type RunnerRow, Store } from "../store/index.ts"
 import { Looks, Pace } from "./Pace.ts"
 import { Credentials } from "./Credentials.ts"
 import { Doubts } from "./internal/doubts.ts"
@@ -80,7 +80,17 @@ export const layer: Layer.Layer<
     const empty = Effect.unsafeMakeLatch(true)
     let draining = false
     let handingOver = false
+    let hasLeft = false
+    let seen: Array<[Runner.Runner, boolean]> = []
     const looks = new Looks()
+
+    const see = (rows: ReadonlyArray<RunnerRow>) => {
+      seen = rows.map((row) => [
+        Runner.Runner.decodeSync(infoOf(row).runner),
+        row.healthy && !(handingOver && row.incarnation === incarnation)
+      ])
+      return seen
+    }
 
     const forget = (shards: Iterable<Shard>) => {
       const gone = [...shards].filter((shard) => epochs.delete(shard))
@@ -145,22 +155,19 @@ export const layer: Layer.Layer<
           const info: Info = secrets.length === 0 ? own : { ...own, secrets }
           yield* store.register({ address, incarnation, info: JSON.stringify(info), healthy })
           yield* Ref.set(registered, address)
+          seen = [[runner, healthy]]
           yield* pulse.confirm
           return MachineId.make(machine)
         }).pipe(persistence),
       unregister: (address) =>
         Ref.set(registered, null).pipe(
+          Effect.zipRight(Effect.sync(() => (hasLeft = true))),
           Effect.zipRight(Farewell.lastWord(store.unregister(`${address.host}:${address.port}`, incarnation))),
           persistence
         ),
-      getRunners: Effect.map(store.runners(expiryMs), (runners) =>
-        runners.map(
-          (row) =>
-            [
-              Runner.Runner.decodeSync(infoOf(row).runner),
-              row.healthy && !(handingOver && row.incarnation === incarnation)
-            ] as [Runner.Runner, boolean]
-        )
+      // Who has left does not find itself gone: the cluster would warn of that.
+      getRunners: Effect.suspend(() =>
+        hasLeft ? Effect.succeed(seen) : Effect.map(store.runners(expiryMs), see)
       ).pipe(persistence),
       // Who is there is our own business; a runner that is not "healthy" is one that leaves.
       setRunnerHealth: () => Effect.void,

@@ -2,6 +2,7 @@
 import { type Runner, RunnerStorage } from "@effect/cluster"
 import { Context, Effect, Layer } from "effect"
 import { Errands, Peers } from "../session/index.ts"
+import * as Cluster from "./Cluster.ts"
 
 const nameOf = ({ host, port }: { readonly host: string; readonly port: number }) => `${host}:${port}`
 
@@ -24,7 +25,8 @@ export const layer: Layer.Layer<Peers | RunnerStorage.RunnerStorage, never, Runn
       const peers: Peers["Type"] = {
         self: () => self,
         isThere: (address) => there.has(address),
-        count: () => Math.max(1, there.size),
+        all: () => [...there.keys()],
+        isAlone: () => self.startsWith(`${Cluster.embedded.host}:`),
         serves: (tag) => {
           const group = Errands.groupOf(tag)
           for (const { groups, isHealthy } of there.values()) if (isHealthy && groups.has(group)) return true
