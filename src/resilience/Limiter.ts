@@ -188,6 +188,13 @@ export class Limiter {
     )
   }
 
+  /** What a call of so many tokens costs, in requests: a tenth of all tokens is as much as a tenth of all requests. */
+  costOf(tokens: number): number {
+    const { requestLimit, tokenLimit } = this
+    if (tokenLimit === undefined) return 1
+    return Math.max(1, (tokens / tokenLimit) * (requestLimit ?? tokenLimit / this.mean))
+  }
+
   /** A call may begin. Returns its number. */
   grant(now: number, tokens: number): number {
     const number = ++this.numbers
@@ -256,8 +263,9 @@ export class Limiter {
     const wait = retryAfterMs ?? Math.min(this.rates.perMs, refusedMs * 2 ** Math.min(this.refusals - 1, 16))
     this.refusedUntil = Math.max(this.refusedUntil, at + wait)
     const grant = this.grants.get(number)
-    // What is refused counts for nothing.
-    this.unused(number)
+    // What is refused counts where a limit was told, for there are those who count it. One that is found out is of what is taken.
+    if (this.rates.requests === undefined) this.unused(number)
+    else this.ended(number, at, 0, false)
     if (grant !== undefined && this.requestsHeard === undefined) this.guessFrom(grant, at, isFirst)
     if (!isFirst) return
     this.atOnce = againAtOnce

@@ -9,7 +9,7 @@
 import { Entity, type EntityAddress, Sharding } from "@effect/cluster"
 import { Context, Duration, Effect, Layer, Runtime } from "effect"
 import * as Errors from "../domain/Errors.ts"
-import type { SessionKey } from "../domain/Id.ts"
+import type { SessionKey, Shard } from "../domain/Id.ts"
 import { RateLimits } from "../resilience/index.ts"
 import { Metrics } from "../telemetry/index.ts"
 import { addressOf, nameOf } from "./internal/errandProtocol.ts"
@@ -19,6 +19,7 @@ import { type Caller, limited, type Link } from "./internal/laneGate.ts"
 import { LaneHost, type Surroundings, sweepMs } from "./internal/laneHost.ts"
 import { LaneEntity, type Request } from "./internal/laneProtocol.ts"
 import { Peers } from "./Peers.ts"
+import { Shards } from "./Shards.ts"
 
 /** A lane as it is now. Times in milliseconds since the epoch. */
 export type View = Lane["view"]
@@ -64,8 +65,10 @@ const measured = ({ blockedUntil, models, running, waiting }: View, now: number)
 const serve = (
   lanes: ReadonlyMap<string, Lane>,
   hosts: Map<string, LaneHost>,
-  around: Surroundings,
-  fresh: () => string
+  limits: RateLimits.Limits,
+  around: (shard: Shard) => Surroundings,
+  fresh: () => string,
+  { forgets = false }: Planted
 ) =>
   Effect.gen(function* () {
     const { entityId, shardId } = yield* Entity.CurrentAddress
@@ -75,8 +78,12 @@ const serve = (
         Sync: () => Effect.fail(new Errors.Misrouted({ reason: "the lane does not belong to its shard" }))
       })
     }
-    const { forgets = false } = yield* Planting
-    const host = new LaneHost(fresh(), RateLimits.named(yield* RateLimits.RateLimits, entityId), around, forgets)
+    const host = new LaneHost(
+      fresh(),
+      RateLimits.named(limits, entityId),
+      around(`${own.group}:${own.id}` as Shard),
+      forgets
+    )
     const lane = lanes.get(entityId)
     if (lane?.copy != null) host.inherit(lane.copy, lane.copyAgoMs)
     hosts.set(entityId, host)
@@ -102,19 +109,22 @@ const serve = (
 export const layer = (
   models: ReadonlyArray<string>,
   isFree: (model: string) => boolean
-): Layer.Layer<Lanes, never, Sharding.Sharding | Peers> =>
+): Layer.Layer<Lanes, never, Sharding.Sharding | Peers | Shards> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const limits = yield* RateLimits.RateLimits
       const peers = yield* Peers
+      const shards = yield* Shards
       const sharding = yield* Sharding.Sharding
       const clock = yield* Effect.clock
       const runtime = yield* Effect.interruptible(Effect.runtime<never>())
       const fork = Runtime.runFork(runtime)
+      const planted = yield* Planting
       const client = yield* LaneEntity.client
       const startedAt = clock.unsafeCurrentTimeMillis()
       const now = () => clock.unsafeCurrentTimeMillis()
       let numbers = 0
+      const fresh = () => nameOf(peers.self(), startedAt, ++numbers)
       let self = ""
       const name = () => {
         if (self === "" && peers.self() !== "") self = nameOf(peers.self(), startedAt, 0)
@@ -148,7 +158,7 @@ export const layer = (
           new Lane(of, {
             now,
             name,
-            runners: peers.count,
+            runners: () => peers.all().length,
             ask: ask(of.name),
             near: () => near(of.name),
             waited,
@@ -171,25 +181,23 @@ export const layer = (
         },
         view: Effect.sync(() => [...lanes.values()].map(({ view }) => view))
       })
-      const around: Surroundings = {
+      const around = (shard: Shard): Surroundings => ({
+        isSuccessor: !peers.isAlone() && (shards.epoch(shard) ?? 0) > 1,
         now,
         fork: (effect) => fork(effect),
         self: name,
-        runners: peers.count,
+        runners: peers.all,
         isGone: (runner) => !peers.isThere(addressOf(runner))
-      }
+      })
       return Layer.merge(
         service,
-        LaneEntity.toLayer(
-          serve(lanes, hosts, around, () => nameOf(peers.self(), startedAt, ++numbers)),
-          {
-            concurrency: "unbounded",
-            disableFatalDefects: true,
-            mailboxCapacity: "unbounded",
-            // Whoever asks it in its own process is not seen by the cluster.
-            maxIdleTime: Duration.infinity
-          }
-        )
+        LaneEntity.toLayer(serve(lanes, hosts, limits, around, fresh, planted), {
+          concurrency: "unbounded",
+          disableFatalDefects: true,
+          mailboxCapacity: "unbounded",
+          // Whoever asks it in its own process is not seen by the cluster.
+          maxIdleTime: Duration.infinity
+        })
       )
     })
   )

@@ -8,8 +8,10 @@ export class Peers extends Context.Tag("perdure/Peers")<
     readonly self: () => string
     /** Whether a runner is one of them, also one that is about to leave: what it has asked for is still wanted. */
     readonly isThere: (address: string) => boolean
-    /** How many runners there are, this one too. */
-    readonly count: () => number
+    /** The addresses of all runners, this one's too. */
+    readonly all: () => ReadonlyArray<string>
+    /** Whether there are never others. */
+    readonly isAlone: () => boolean
     /** Whether a runner that takes work, this one or another, has the tag. */
     readonly serves: (tag: string) => boolean
     /** Runs the callback whenever a runner comes or goes. Returns how to forget it. */

@@ -360,6 +360,23 @@ describe("what an answer says is left", () => {
     assert.isTrue(limiter.fits(60_010, 1))
   })
 
+  it("learns what others take of it, and begins the next window with a few", () => {
+    const limiter = new Limiter({ perMs: 60_000 })
+    const numbers = Array.from({ length: firstAtOnce }, () => limiter.grant(0, 1))
+    // For each one of ours another has one, and the answers come late.
+    numbers.slice(0, 10).forEach((number, i) => {
+      limiter.heard(number, 10, { requests: { limit: 50, remaining: 48 - 2 * i, resetMs: 20_000 } })
+      limiter.ended(number, 10)
+    })
+    // 30 were left at the tenth; each of six under way takes two.
+    assert.strictEqual(begin(limiter, 10), 9)
+    assert.strictEqual(begin(limiter, 20_009), 0)
+    for (const number of numbers.slice(10)) limiter.ended(number, 20_010)
+    let unanswered = 0
+    for (; limiter.fits(20_010, 1); unanswered++) limiter.grant(20_010, 1)
+    assert.strictEqual(unanswered, firstAtOnce)
+  })
+
   it("teaches a limit that nobody had set", () => {
     const limiter = new Limiter({ perMs: 60_000 })
     const first = limiter.grant(0, 1)

@@ -4,7 +4,8 @@ import { Clock, Effect, type Fiber, Runtime, type Scope, TestClock } from "effec
 import type { FailureClass } from "../../src/domain/Failure.ts"
 import { RateLimits } from "../../src/resilience/index.ts"
 import { Lane, unreachableMs } from "../../src/session/internal/lane.ts"
-import { LaneHost, silenceMs, unsyncedMost } from "../../src/session/internal/laneHost.ts"
+import { aheadMost } from "../../src/session/internal/laneAhead.ts"
+import { LaneHost, silenceMs } from "../../src/session/internal/laneHost.ts"
 import type { Permit } from "../../src/session/internal/lanePermits.ts"
 import type { Request } from "../../src/session/internal/laneProtocol.ts"
 
@@ -18,6 +19,9 @@ interface Sent {
   readonly model: string
   readonly permit: Permit
 }
+
+/** As runners are called: by their address, and which of all that were ever there. */
+const nameOf = (runner: string): string => `${runner}#1`
 
 class World {
   readonly sent: Array<Sent> = []
@@ -45,14 +49,15 @@ class World {
   }
 
   /** The lane's host is on this runner now. */
-  move(runner: string): void {
+  move(runner: string, isSuccessor = this.host !== null): void {
     this.host?.close()
     this.host = new LaneHost(`host-${++this.hosts}`, this.lane, {
       now: this.now,
       fork: (effect) => Runtime.runFork(this.runtime)(effect),
-      self: () => runner,
-      isGone: (runner) => !this.lanes.has(runner),
-      runners: () => 2
+      self: () => nameOf(runner),
+      isGone: (name) => !this.lanes.has(name.slice(0, -2)),
+      runners: () => [...this.lanes.keys()],
+      isSuccessor
     })
     const own = this.lanes.get(runner)
     if (own?.copy != null) this.host.inherit(own.copy, own.copyAgoMs)
@@ -74,7 +79,7 @@ class World {
   start(runner: string): Effect.Effect<Lane> {
     const lane = new Lane(this.lane, {
       now: this.now,
-      name: () => runner,
+      name: () => nameOf(runner),
       runners: () => 2,
       ask: this.ask(runner),
       // Far away, so that what is said is seen.
@@ -220,10 +225,10 @@ describe("a lane", () => {
           world.die("a")
           world.move("b")
           yield* pass(perMs - 4_000)
-          assert.isAtMost(at(world.sent, from, from + perMs), 40 + unsyncedMost(40))
+          assert.isAtMost(at(world.sent, from, from + perMs), 40 + aheadMost(40))
           yield* pass(perMs)
           // And then it goes on as before, but for what it could not know of.
-          assert.isAtLeast(at(world.sent, from + perMs, from + 2 * perMs), 40 - unsyncedMost(40))
+          assert.isAtLeast(at(world.sent, from + perMs, from + 2 * perMs), 40 - aheadMost(40))
         })
     )
   }
@@ -235,7 +240,7 @@ describe("a lane", () => {
       world.cut.add("b")
       for (let n = 0; n < 40; n++) world.call("a")
       yield* pass(3_000)
-      assert.isAtMost(world.sent.length, unsyncedMost(40))
+      assert.isAtMost(world.sent.length, aheadMost(40))
       // Once it is known to be gone, there is nobody who must know.
       world.die("b")
       for (let n = 0; n < (silenceMs + 2_000) / 500; n++) {

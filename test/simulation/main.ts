@@ -5,8 +5,9 @@ import { Simulation } from "../../src/testing/index.ts"
 import { given, nature } from "./agents.ts"
 import * as Fates from "./fates.ts"
 import { features, mixed } from "./features.ts"
+import { kinds as stormKinds, storm, storming } from "./storm.ts"
 
-const workloads: Readonly<Record<string, Simulation.Workload>> = { mixed, ...features }
+const workloads: Readonly<Record<string, Simulation.Workload>> = { mixed, ...features, storm }
 
 const { values } = parseArgs({
   options: {
@@ -43,12 +44,15 @@ for (let n = 0; n < seeds; n++) {
     const start = process.cpuUsage()
     const report = await Effect.runPromise(
       Simulation.run({
-        ...given,
+        // What they are given is theirs.
+        ...(name === "storm" ? (storming as unknown as typeof given) : given),
         repeatable: nature,
         workload: workloads[name],
         seed,
         fair: values.fair,
-        kinds: values.kinds?.split(",") as ReadonlyArray<Simulation.Fault["_tag"]> | undefined,
+        kinds: (values.kinds?.split(",") ?? (name === "storm" ? stormKinds : undefined)) as
+          | ReadonlyArray<Simulation.Fault["_tag"]>
+          | undefined,
         runners: values.runners === undefined ? undefined : Number(values.runners),
         ...(fates === undefined ? {} : { crash: Fates.crash(Fates.parse(fates)) }),
         faults: values.faults === undefined ? undefined : (JSON.parse(values.faults) as ReadonlyArray<Simulation.Fault>)

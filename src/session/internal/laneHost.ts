@@ -3,14 +3,17 @@
  * waits, of all runners.
  *
  * It is nowhere on disk. When it moves to another runner, that one goes on from its copy, from what the others had been
- * granted since, and takes it that {@link unsyncedMost} of the permits of the one that died were used without anybody
+ * granted since, and takes it that {@link aheadMost} of the permits of the one that died were used without anybody
  * knowing: its host never lets its own runner have more of them than the copies of others know of.
  */
 import { Effect, type Fiber } from "effect"
-import { Breaker, FairQueue, Limiter, type RateLimits } from "../../resilience/index.ts"
+import { FairQueue, Limiter, type RateLimits } from "../../resilience/index.ts"
+import { Ahead, aheadMost } from "./laneAhead.ts"
+import { answered, Breakers } from "./laneBreakers.ts"
 import { guest, idOf, type Known, type Waiting } from "./laneGuest.ts"
-import { Later } from "./later.ts"
 import type { Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
+import { evenly, Settling } from "./laneSettling.ts"
+import { Later } from "./later.ts"
 import { Waiters } from "./waiters.ts"
 
 export interface Surroundings {
@@ -20,8 +23,10 @@ export interface Surroundings {
   readonly self: () => string
   /** Whether a runner is known to be gone. */
   readonly isGone: (runner: string) => boolean
-  /** How many runners there are. */
-  readonly runners: () => number
+  /** The addresses of all runners. */
+  readonly runners: () => ReadonlyArray<string>
+  /** Whether there was a host before, as far as this runner can know. */
+  readonly isSuccessor: boolean
 }
 
 /** A runner that should have asked so long ago is dead, and what it had is given to others, in milliseconds. */
@@ -31,26 +36,13 @@ export const sweepMs = 1_000
 /** How often copies are renewed while something is granted. */
 const renewMs = 1_000
 
-/** How many requests a host may let its own runner have that no other's copy knows of. */
-export const unsyncedMost = (limit: number | undefined): number =>
-  limit === undefined ? Number.POSITIVE_INFINITY : Math.max(2, Math.ceil(limit / 8))
-
-const answered = (failure: Report["failure"]): boolean =>
-  failure === undefined ||
-  failure === "InvalidRequest" ||
-  failure === "Unauthorized" ||
-  failure === "Refused" ||
-  failure === "ContextOverflow" ||
-  failure === "MalformedToolCall"
-
 export class LaneHost {
   private readonly limiter: Limiter.Limiter
-  private readonly breakers = new Map<string, Breaker.Breaker>()
+  private readonly breakers: Breakers
   private readonly queue = new FairQueue.FairQueue<Waiting>()
   private readonly runners = new Map<string, Known>()
   private readonly news = new Waiters()
-  /** Grants to its own runner that no copy of another is known to have. */
-  private unsynced: Array<{ readonly number: number; readonly at: number }> = []
+  private readonly ahead = new Ahead()
   private spares = 0
   /** Runners that are not heard of, and until when their part is reserved. */
   private readonly unheard = new Map<string, number>()
@@ -60,6 +52,8 @@ export class LaneHost {
   private sweptAt: number
   /** Whose grants those are of which the copy that it began with does not know. */
   private before: Copy | null = null
+  /** While it waits for what others know. */
+  private settling: Settling | null
 
   /** @param name no other host ever has the same */
   constructor(
@@ -71,7 +65,9 @@ export class LaneHost {
   ) {
     this.sweptAt = around.now()
     this.limiter = new Limiter.Limiter(lane.rates)
+    this.breakers = new Breakers(lane.breaker)
     this.later = new Later(around, () => this.pump())
+    this.settling = lane.rates.requests === undefined || forgets ? null : new Settling(around.now())
   }
 
   /** Goes on where another was. */
@@ -85,13 +81,13 @@ export class LaneHost {
       copy.spent.map((one) => ({ ...one, leftMs: Math.min(perMs, one.leftMs - agoMs) })).filter((one) => one.leftMs > 0)
     )
     // What its runner was granted and no copy tells of.
-    const unknown = unsyncedMost(this.lane.rates.requests ?? copy.requests ?? undefined)
+    const unknown = aheadMost(this.lane.rates.requests ?? copy.requests ?? undefined)
     if (Number.isFinite(unknown)) {
       this.limiter.inherit(now, [{ leftMs: perMs, requests: unknown, tokens: unknown * copy.meanTokens }])
     }
     this.limiter.learn(copy.learned)
     if (copy.blockedMs > agoMs) this.limiter.block(now + copy.blockedMs - agoMs)
-    for (const { model, openMs } of copy.models) this.breaker(model).reopen(now + Math.max(0, openMs - agoMs))
+    for (const { model, openMs } of copy.models) this.breakers.of(model).reopen(now + Math.max(0, openMs - agoMs))
   }
 
   /** Takes what a runner says, and answers when there is news for it, or after `waitMs`. */
@@ -150,10 +146,7 @@ export class LaneHost {
       number: this.limiter.last,
       spent: this.limiter.spent(now),
       blockedMs: blocked === null ? 0 : blocked - now,
-      models: [...this.breakers].flatMap(([model, breaker]) => {
-        const state = breaker.state(now)
-        return state === "closed" ? [] : [{ model, state, openMs: Math.max(0, (breaker.until(now) ?? now) - now) }]
-      }),
+      models: this.breakers.states(now),
       waiting: this.queue.size,
       running: this.limiter.running,
       requests: this.limiter.requestLimit ?? null,
@@ -182,7 +175,7 @@ export class LaneHost {
       if (agoMs === null) {
         const again = this.limiter.grant(now, tokens)
         const granted: Granted = { id, number: again, tokens, isSpare: false }
-        known.permits.set(id, { ...granted, runner: known, probe: this.breaker(model).begin(now) ? model : null })
+        known.permits.set(id, { ...granted, runner: known, probe: this.breakers.of(model).begin(now) ? model : null })
         continue
       }
       const isCounted =
@@ -205,23 +198,14 @@ export class LaneHost {
     known.untold.delete(report.id)
     if (report.what === "unused") {
       this.limiter.unused(number)
-      if (probe !== null) this.breaker(probe).forgotten(true)
+      if (probe !== null) this.breakers.of(probe).forgotten(true)
       return
     }
     const { failure } = report
     if (failure === "RateLimited") this.limiter.refused(number, at, report.retryAfterMs)
     else this.limiter.ended(number, at, report.tokens, answered(failure))
-    this.judge(report, probe !== null)
-  }
-
-  private judge({ failure, model, retryAfterMs }: Report, isProbe: boolean): void {
-    const now = this.around.now()
-    const breaker = this.breaker(model)
-    const before = breaker.state(now)
-    if (failure !== undefined && Breaker.speaks(failure)) breaker.failed(now, isProbe, retryAfterMs)
-    else if (answered(failure)) breaker.succeeded(isProbe)
-    else breaker.forgotten(isProbe)
-    if (breaker.state(now) !== before || failure === "RateLimited") this.tell()
+    const isOther = this.breakers.judge(report, probe !== null, this.around.now())
+    if (isOther || failure === "RateLimited") this.tell()
   }
 
   /** One that is there and not heard of goes on by itself, under its part of the limit: that is not given to others. */
@@ -232,7 +216,7 @@ export class LaneHost {
     }
     const { perMs } = this.lane.rates
     const { requestLimit = 0, tokenLimit = 0 } = this.limiter
-    const part = (all: number) => Math.floor(all / Math.max(1, this.around.runners()))
+    const part = (all: number) => Math.floor(all / Math.max(1, this.around.runners().length))
     this.limiter.inherit(now, [{ leftMs: perMs, requests: part(requestLimit), tokens: part(tokenLimit) }])
     this.unheard.set(name, now + perMs)
   }
@@ -262,35 +246,20 @@ export class LaneHost {
     // It may have sent them just now.
     for (const { number, probe } of known.permits.values()) {
       this.limiter.ended(number, now, undefined, false)
-      if (probe !== null) this.breaker(probe).forgotten(true)
+      if (probe !== null) this.breakers.of(probe).forgotten(true)
     }
   }
 
   // --- What may begin ---
 
-  private breaker(model: string): Breaker.Breaker {
-    let found = this.breakers.get(model)
-    if (found === undefined) {
-      found = new Breaker.Breaker(this.lane.breaker)
-      this.breakers.set(model, found)
-    }
-    return found
-  }
-
   /** What any other runner's copy has is known to have been granted, whoever dies. */
   private acknowledge(): void {
-    let most = -1
-    let others = 0
-    for (const { known, name } of this.runners.values()) {
-      if (name === this.around.self()) continue
-      others++
-      most = Math.max(most, known)
-    }
-    this.unsynced = others === 0 ? [] : this.unsynced.filter(({ number }) => number > most)
+    const others = [...this.runners.values()].filter(({ name }) => name !== this.around.self())
+    this.ahead.acknowledge(others.length === 0 ? null : Math.max(...others.map(({ known }) => known)))
   }
 
   private readonly mayHave = (runner: Known): boolean =>
-    runner.name !== this.around.self() || this.unsynced.length < unsyncedMost(this.limiter.requestLimit)
+    runner.name !== this.around.self() || !this.ahead.isFull(this.limiter.requestLimit)
 
   private grant(runner: Known, id: string, tokens: number, probe: string | null, isSpare: boolean): Granted {
     const number = this.limiter.grant(this.around.now(), tokens)
@@ -298,8 +267,7 @@ export class LaneHost {
     runner.permits.set(id, { ...granted, runner, probe })
     runner.untold.set(id, granted)
     runner.hasNews = true
-    if (runner.name === this.around.self() && this.runners.size > 1)
-      this.unsynced.push({ number, at: this.around.now() })
+    if (runner.name === this.around.self() && this.runners.size > 1) this.ahead.granted(number, this.around.now())
     return granted
   }
 
@@ -307,17 +275,33 @@ export class LaneHost {
   lend(name: string, model: string, tokens: number): Granted | null {
     const now = this.around.now()
     const known = this.runners.get(name)
-    if (known === undefined || this.isClosed || this.queue.size > 0 || !this.mayHave(known)) return null
-    if (this.breaker(model).state(now) !== "closed" || !this.limiter.fits(now, tokens)) return null
+    if (known === undefined || this.isClosed || this.settles(now) !== null) return null
+    if (this.queue.size > 0 || !this.mayHave(known)) return null
+    if (this.breakers.of(model).state(now) !== "closed" || !this.limiter.fits(now, tokens)) return null
     const granted = this.grant(known, `+${this.name}.${++this.spares}`, tokens, null, true)
     known.untold.delete(granted.id)
     return granted
+  }
+
+  /** Until when nothing is let through because others know what was; `null` where it need not wait. */
+  private settles(now: number): number | null {
+    if (this.settling === null) return null
+    const until = this.settling.waitsUntil(now, this.runners.keys(), this.around.runners)
+    if (until !== null) return until
+    this.settling = null
+    if (this.before === null && this.around.isSuccessor) this.limiter.inherit(now, evenly(this.lane.rates))
+    return null
   }
 
   /** Lets begin what may. */
   private pump(): void {
     if (this.isClosed) return
     const now = this.around.now()
+    const settled = this.settles(now)
+    if (settled !== null) {
+      this.later.at(settled)
+      return
+    }
     let due: number | null = null
     for (;;) {
       const next = this.next(now)
@@ -331,16 +315,16 @@ export class LaneHost {
         due = at
         break
       }
-      this.queue.take(next, this.costOf(next))
-      this.grant(next.runner, next.own, next.tokens, this.breaker(next.model).begin(now) ? next.model : null, false)
+      this.queue.take(next, this.limiter.costOf(next.tokens))
+      this.grant(next.runner, next.own, next.tokens, this.breakers.of(next.model).begin(now) ? next.model : null, false)
     }
     for (const { model } of this.queue.all) {
-      const until = this.breaker(model).until(now)
+      const until = this.breakers.of(model).until(now)
       if (until !== null && (due === null || until < due)) due = until
     }
     if (this.queue.size === 0) this.spare(now)
     // Whoever's copy is needed before more may be granted.
-    if (this.unsynced.length * 2 >= unsyncedMost(this.limiter.requestLimit)) {
+    if (this.ahead.isHalfFull(this.limiter.requestLimit)) {
       for (const known of this.runners.values()) if (known.name !== this.around.self()) known.hasNews = true
     }
     this.later.at(due)
@@ -349,18 +333,11 @@ export class LaneHost {
 
   /** Who is next; or until when to wait for the copy of another runner, before those are passed over that need it. */
   private next(now: number): Waiting | number | undefined {
-    const may = ({ model }: Waiting) => this.breaker(model).admits(now)
+    const may = ({ model }: Waiting) => this.breakers.of(model).admits(now)
     const first = this.queue.next(may)
     if (first === undefined || this.mayHave(first.runner)) return first
-    const until = this.unsynced[0]!.at + renewMs / 2
+    const until = this.ahead.since + renewMs / 2
     return until > now ? until : this.queue.next((one) => may(one) && this.mayHave(one.runner))
-  }
-
-  /** A call that needs a tenth of all tokens costs as much as a tenth of all requests. */
-  private costOf({ tokens }: Waiting): number {
-    const { requestLimit, tokenLimit } = this.limiter
-    if (tokenLimit === undefined) return 1
-    return Math.max(1, (tokens / tokenLimit) * (requestLimit ?? tokenLimit / this.limiter.meanTokens))
   }
 
   /** Where nobody waits, each runner may have some at hand: a quarter of what is left at most, together. */

@@ -1,8 +1,8 @@
 /** The runners of a simulated cluster: each place holds one process after another. */
-import { type Context, Effect, Exit, Layer, Scope } from "effect"
+import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Processes } from "../../../process/index.ts"
 import { Cluster, Runner, RunnerSettings, type RunnerSettingsValues } from "../../../runner/index.ts"
-import type { Behaviour, Settings as SessionSettingsValues } from "../../../session/index.ts"
+import { type Behaviour, Lanes, type Settings as SessionSettingsValues } from "../../../session/index.ts"
 import { Store } from "../../../store/index.ts"
 import { boot } from "./boot.ts"
 import type { Database } from "./Database.ts"
@@ -20,6 +20,7 @@ export interface Wraps {
   readonly store?: ((store: Store["Type"], process: string) => Store["Type"]) | undefined
   readonly behaviour?: ((behaviour: Behaviour, process: string) => Behaviour) | undefined
   readonly processes?: ((processes: Processes["Type"], process: string) => Processes["Type"]) | undefined
+  readonly lanes?: Lanes.Planted | undefined
 }
 
 export interface Options {
@@ -146,7 +147,7 @@ export class Fleet {
           this.database.connect(process, (store) => wraps.store?.(store, process.name) ?? store)
         )
       ),
-      Layer.provide(Layer.succeedContext(services))
+      Layer.provide(Layer.succeedContext(Context.add(services, Lanes.Planting, wraps.lanes ?? {})))
       // What else agents need is said by the type of `Simulation.run`.
     ) as unknown as Layer.Layer<unknown, unknown>
   }

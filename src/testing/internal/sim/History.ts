@@ -119,7 +119,7 @@ export type Happening =
   /** A tool has had its effect: the witness line. `key` is the idempotency key that its handler was given. */
   | (Attempt & { readonly _tag: "Effect"; readonly tool: string; readonly key: string })
   /** The provider was asked. */
-  | { readonly _tag: "Asked"; readonly call: number }
+  | { readonly _tag: "Asked"; readonly call: number; readonly model?: string | undefined }
   /** It has answered, in whole or in part. */
   | {
       readonly _tag: "Answered"
@@ -170,6 +170,8 @@ export interface Finished {
   readonly limits: Readonly<Record<string, Limits>>
   /** By agent, where it says so: what a session may use. */
   readonly sessionLimits?: Readonly<Record<string, Limits>> | undefined
+  /** By model: how many calls its provider takes in any window of so many milliseconds, where that is limited. */
+  readonly allowed?: Readonly<Record<string, { readonly limit: number; readonly perMs: number }>> | undefined
   /** What each tool really allows, by name, whatever the runtime was told; what the journal says where it is missing. */
   readonly tools: Readonly<Record<string, Repeatable>>
   /** Texts that must be nowhere in what was stored or told (I12). */

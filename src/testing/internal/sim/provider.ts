@@ -11,6 +11,12 @@ import type { World } from "./World.ts"
 
 type Parts = Stream.Stream<Response.StreamPartEncoded, AiError.AiError>
 
+/** How many calls of a model are taken in any window. */
+export interface Allowed {
+  readonly limit: number
+  readonly perMs: number
+}
+
 export interface ModelWeather {
   /** Milliseconds until the first word. */
   readonly latency: readonly [number, number]
@@ -40,6 +46,8 @@ export class Provider {
   calm = false
   #calls = 0
   readonly #random: Prng
+  /** When each model was asked and took it, newest last. */
+  readonly #taken = new Map<string, ReadonlyArray<number>>()
 
   constructor(
     readonly world: World,
@@ -48,8 +56,17 @@ export class Provider {
     this.#random = world.random.fork("provider")
   }
 
+  /** How long until it takes one more; `null` where it does. */
+  #refuses(model: string, { limit, perMs }: Allowed): number | null {
+    const { now } = this.world
+    const taken = (this.#taken.get(model) ?? []).filter((at) => at > now - perMs)
+    const isFull = taken.length >= limit
+    this.#taken.set(model, isFull ? taken : [...taken, now])
+    return isFull ? taken[0]! + perMs - now : null
+  }
+
   /** Answers of a model, as this provider gives them. */
-  readonly lead = (parts: Parts): Parts =>
+  readonly lead = (parts: Parts, model: string, allowed: Allowed | null): Parts =>
     Stream.unwrapScoped(
       Effect.gen(this, function* () {
         const { history } = this.world
@@ -57,10 +74,16 @@ export class Provider {
         const call = ++this.#calls
         let tokens = 0
         let outcome = "interrupted"
-        history.record({ _tag: "Asked", call })
+        history.record({ _tag: "Asked", call, model })
+        const refusedMs = allowed === null ? null : this.#refuses(model, allowed)
         const told = () => history.record({ _tag: "Answered", call, tokens, outcome })
         yield* Effect.addFinalizer(() => Effect.sync(told))
         yield* this.pause
+        if (refusedMs !== null) {
+          outcome = "refused"
+          const retryAfter = Math.ceil(refusedMs)
+          return breakOff({ _tag: "Fails", failure: "RateLimited", retryAfter, after: "", next: none })
+        }
         const { cuts, fails, hangs } = this.weather
         const draw = this.calm ? 1 : random.next()
         if (draw < fails) {
@@ -105,8 +128,8 @@ export class Provider {
     this.#random.chance(0.3) ? Effect.sleep(this.#random.skewed(0.1, 50)) : Effect.void
   )
 
-  of(model: LanguageModel.Service): LanguageModel.Service {
-    return Direct.through(model, this.lead)
+  of(model: LanguageModel.Service, name: string, allowed: Allowed | null): LanguageModel.Service {
+    return Direct.through(model, (parts) => this.lead(parts, name, allowed))
   }
 }
 

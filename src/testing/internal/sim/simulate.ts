@@ -1,6 +1,5 @@
 /** One run: a world from a seed, until all that was asked for is done, or it is clear that it never will be. */
-import { LanguageModel } from "@effect/ai"
-import { Context, Effect, Layer, Scope } from "effect"
+import { Effect, Layer, Scope } from "effect"
 import type { RunnerSettingsValues } from "../../../runner/index.ts"
 import type { Behaviour, Settings as SessionSettingsValues } from "../../../session/index.ts"
 import { type Stray, within } from "./ambient.ts"
@@ -10,6 +9,7 @@ import { Database, type Fate, type StoreCall } from "./Database.ts"
 import { draw, type Fault, inject } from "./Faults.ts"
 import { Fleet, type Wraps } from "./Fleet.ts"
 import type { Finished } from "./History.ts"
+import { outside as models } from "./models.ts"
 import { Network } from "./Network.ts"
 import { OsProcesses } from "./OsProcesses.ts"
 import { inside, readAll } from "./outside.ts"
@@ -103,9 +103,7 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
     outside,
     Effect.scoped(Layer.buildWithScope(options.services, Effect.runSync(Scope.make())))
   )
-  const base = Context.getOption(services, LanguageModel.LanguageModel)
-  const context =
-    base._tag === "None" ? services : Context.add(services, LanguageModel.LanguageModel, provider.of(base.value))
+  const { allowed, context } = models(services, provider)
 
   let fleet: Fleet
   const database = new Database(world, climate.store, (process) => {
@@ -194,6 +192,7 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
     finished: {
       events: history.events,
       tools: options.tools ?? {},
+      allowed,
       limits: Object.fromEntries(options.behaviours.map(({ agent, limits }) => [agent, limits])),
       sessionLimits: Object.fromEntries(
         options.behaviours.flatMap(({ agent, bounds }) =>

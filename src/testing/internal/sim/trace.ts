@@ -44,7 +44,7 @@ const told = (event: Happened): string => {
     case "Effect":
       return `!!! ${event.tool} of step ${event.step} attempt ${event.attempt} of ${event.session} has its effect (${event.process}, key ${event.key.slice(0, 8)})`
     case "Asked":
-      return `the model is asked, call ${event.call}`
+      return `the model ${event.model ?? ""} is asked, call ${event.call}`
     case "Answered":
       return `the model has answered call ${event.call}: ${event.outcome}, ${event.tokens} tokens`
     case "ProcessBorn":

@@ -15,6 +15,8 @@ export type Invariant =
   | "I10"
   | "I12"
   | "I13"
+  /** Of B4: not more calls than a provider allows. */
+  | "storm"
   | "liveness"
 
 /** An invariant that did not hold, and how that shows. */

@@ -9,12 +9,13 @@ import * as Journals from "./Journals.ts"
 import * as Liveness from "./Liveness.ts"
 import * as Outside from "./Outside.ts"
 import * as Retries from "./Retries.ts"
+import * as Storms from "./Storms.ts"
 import * as Steps from "./Steps.ts"
 import * as Turns from "./Turns.ts"
 
 export type { Invariant, Violation } from "./Facts.ts"
 
-const all = [Commands, Journals, Steps, Retries, Doubts, Feeds, Turns, Budgets, Outside, Liveness]
+const all = [Commands, Journals, Steps, Retries, Doubts, Feeds, Turns, Budgets, Outside, Storms, Liveness]
 
 /** All that does not hold of a run; empty for a good one. */
 export const check = (finished: Finished): ReadonlyArray<Violation> => {

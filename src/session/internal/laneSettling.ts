@@ -1,0 +1,40 @@
+/**
+ * A host of a lane that is new knows nothing: before it lets anything through, those are to say what they know who have been
+ * there before it. Plain data.
+ */
+import type { Limiter } from "../../resilience/index.ts"
+import { addressOf } from "./errandProtocol.ts"
+
+/** How long it waits for them, in milliseconds. */
+const settleMs = 2_000
+
+/** That all is spent, evenly: what is to be taken where nobody is left who knows. */
+export const evenly = ({ perMs, requests = 0, tokens = 0 }: Limiter.Rates): ReadonlyArray<Limiter.Spent> => {
+  const pieces = Math.min(64, Math.ceil(requests))
+  return Array.from({ length: pieces }, (_, n) => ({
+    leftMs: ((n + 1) * perMs) / pieces,
+    requests: requests / pieces,
+    tokens: tokens / pieces
+  }))
+}
+
+export class Settling {
+  private until: number | null
+
+  constructor(now: number) {
+    this.until = now + settleMs
+  }
+
+  /**
+   * Until when it is to be waited; `null` where all have spoken, or had the time to.
+   *
+   * @param heard the names of those who have
+   * @param all the addresses of those who are there
+   */
+  waitsUntil(now: number, heard: Iterable<string>, all: () => ReadonlyArray<string>): number | null {
+    if (this.until === null) return null
+    const from = new Set([...heard].map(addressOf))
+    if (now >= this.until || all().every((address) => from.has(address))) this.until = null
+    return this.until
+  }
+}
