@@ -21,7 +21,7 @@ const handlers = Effect.fnUntraced(function* (ground: Ground.Ground, vigil: Vigi
     Create: ({ payload }) => home.create(payload.created),
     Accept: ({ payload }) => home.accept(payload.id, payload.command),
     Pull: ({ payload }) => Effect.flatMap(home.existing(), (actor) => actor.pull(payload)),
-    Inspect: () => Effect.map(home.existing(), (actor) => viewOf(actor.state(), actor.waiting())),
+    Inspect: () => Effect.map(home.existing(), (actor) => viewOf(actor.state, actor.waiting)),
     Wake: () => Effect.flatMap(home.wake(), (actor) => actor?.wake ?? Effect.void)
   })
 })

@@ -218,11 +218,11 @@ describe("a session's slots", () => {
               const sessions = Array.from(
                 { length: 3 },
                 (_, i) =>
-                  new Slots(
-                    () => here(pools.get("heavy"), `n${i % 2}`),
-                    () => {},
-                    () => {}
-                  )
+                  new Slots({
+                    gateOf: () => here(pools.get("heavy"), `n${i % 2}`),
+                    granted: () => {},
+                    waited: () => {}
+                  })
               )
               const fibers = new Map<string, Fiber.RuntimeFiber<unknown>>()
               let steps = 100

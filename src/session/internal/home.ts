@@ -9,7 +9,7 @@ import type { Command, SessionCreated } from "../../domain/Entry.ts"
 import * as Errors from "../../domain/Errors.ts"
 import { type CommandId, SessionKey, type Shard } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
-import { type Actor, make } from "../Actor.ts"
+import { Actor } from "../Actor.ts"
 import type { Unavailable } from "../Protocol.ts"
 import { isActive } from "../State.ts"
 import type { Ground } from "./ground.ts"
@@ -46,7 +46,7 @@ export class Home {
   }
 
   private actor(): Actor | null {
-    return this.awake !== null && this.awake.actor.failure() === null ? this.awake.actor : null
+    return this.awake !== null && this.awake.actor.failure === null ? this.awake.actor : null
   }
 
   private wakeOnce(created: SessionCreated | undefined): Effect.Effect<Actor | null, Unavailable> {
@@ -64,7 +64,7 @@ export class Home {
       if (loaded === null) return null
       const scope = yield* Scope.fork(this.scope, ExecutionStrategy.sequential)
       const onFailure = (error: Unavailable) => this.onFailure(error)
-      const actor = yield* make(ground, key, shard, epoch, loaded, onFailure).pipe(Scope.extend(scope))
+      const actor = yield* Actor.make(ground, key, shard, epoch, loaded, onFailure).pipe(Scope.extend(scope))
       this.awake = { actor, scope }
       this.stayAwake()
       return actor
@@ -101,7 +101,7 @@ export class Home {
   }
 
   private isBusy(): boolean {
-    return this.awake !== null && isActive(this.awake.actor.state())
+    return this.awake !== null && isActive(this.awake.actor.state)
   }
 
   private stayAwake(): void {
@@ -119,7 +119,7 @@ export class Home {
   create(created: SessionCreated) {
     return Effect.gen(this, function* () {
       const actor = (yield* this.wake(created))!
-      const agent = actor.state().seq === 0 ? created.agent : actor.state().agent
+      const agent = actor.state.seq === 0 ? created.agent : actor.state.agent
       if (agent !== created.agent) {
         return yield* new Errors.AgentMismatch({ ...this.key, expected: created.agent, actual: agent })
       }

@@ -8,18 +8,18 @@ export class Inbox<A> {
 
   /**
    * @param limit how many are taken at once
-   * @param start runs the loop until {@link next} gives it nothing
+   * @param worker runs the loop until {@link next} gives it nothing
    */
   constructor(
     private readonly limit: number,
-    private readonly start: () => void
+    private readonly worker: { readonly work: () => void }
   ) {}
 
-  readonly offer = (event: A): void => {
+  offer(event: A): void {
     this.waiting.push(event)
     if (this.working) return
     this.working = true
-    this.start()
+    this.worker.work()
   }
 
   /** What waits, in order; `null` where that is nothing, and the loop is at its end. */

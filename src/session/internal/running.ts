@@ -21,8 +21,8 @@ export interface Host {
   readonly slots: Slots
   readonly remotes: Child.Remotes
   readonly clock: Clock.Clock
+  readonly state: SessionState
   readonly fork: (effect: Effect.Effect<void, never, Blobs>) => Fiber.RuntimeFiber<void>
-  readonly state: () => SessionState
   /** Makes an attempt's spans part of the turn's. */
   readonly within: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   readonly save: (step: OpenStep, partial: Json) => Effect.Effect<void>
@@ -115,15 +115,16 @@ export class Running {
 
   // Few effects: this runs at each step of each session.
   private attempt(step: OpenStep, stop: Attempt["stop"]): Effect.Effect<void, never, Blobs> {
-    const { behaviour, clock, ended, key, slots, state, within } = this.host
+    const { host } = this
+    const { behaviour, clock, key, slots } = host
     let startedAt = step.dueAt
     let elsewhere: AttemptExit | null = null
     const perform = Effect.suspend(() => {
       startedAt = Math.max(clock.unsafeCurrentTimeMillis(), step.dueAt)
       const away = slots.of(step.step)?.elsewhere
       slots.of(step.step)?.call?.begun()
-      if (away == null) return within(behaviour.perform(step, state().behaviour, this.contextOf(step, stop)))
-      return Effect.map(within(away(step, this.contextOf(step, null))), (exit) => {
+      if (away == null) return host.within(behaviour.perform(step, host.state.behaviour, this.contextOf(step, stop)))
+      return Effect.map(host.within(away(step, this.contextOf(step, null))), (exit) => {
         elsewhere = exit
         return nothing
       })
@@ -144,7 +145,7 @@ export class Running {
         Effect.map(elsewhere === null ? settle(key, step.kind, exit) : Effect.succeed(elsewhere), (settled) => {
           slots.of(step.step)?.call?.over(endingOf(settled))
           slots.release(step.step)
-          if (!this.closed) ended(step, startedAt, settled)
+          if (!this.closed) host.ended(step, startedAt, settled)
         })
       )
     )
@@ -165,7 +166,8 @@ export class Running {
   }
 
   private contextOf(step: OpenStep, stop: Attempt["stop"]): StepContext {
-    const { behaviour, changed, key, live, save, slots } = this.host
+    const { host } = this
+    const { behaviour, key, live, slots } = host
     return {
       call: slots.of(step.step)?.call,
       key,
@@ -180,15 +182,14 @@ export class Running {
       emit: (channel, text) =>
         Effect.sync(() => {
           live.push(step.step, channel, text)
-          changed()
+          host.changed()
         }),
       saved: step.partial,
-      save: (partial) => save(step, partial),
+      save: (partial) => host.save(step, partial),
       ...(stop === null
         ? {}
         : {
-            child: (task) =>
-              Child.run(this.host.remotes, { key, step: step.step, budget: step.reserved ?? {} }, task, stop)
+            child: (task) => Child.run(host.remotes, { key, step: step.step, budget: step.reserved ?? {} }, task, stop)
           })
     }
   }

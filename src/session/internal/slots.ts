@@ -36,6 +36,16 @@ export interface Waits extends Waiting {
   readonly provider: Why | null
 }
 
+/** Whose slots they are. */
+export interface Holder {
+  /** Where a pool is. */
+  readonly gateOf: (pool: string) => Gate
+  /** Something was granted: decide again. */
+  readonly granted: () => void
+  /** A wait is over, after so many milliseconds. */
+  readonly waited: (waiting: Waiting, ms: number) => void
+}
+
 export class Slots implements Room {
   private readonly places = new Map<string, Place>()
   private readonly held = new Map<StepId, Lease>()
@@ -43,16 +53,7 @@ export class Slots implements Room {
   private readonly due = new Map<StepId, { readonly place: Place; readonly claim: Claim; readonly waiting: Waiting }>()
   private isLeaving = false
 
-  /**
-   * @param gateOf where a pool is
-   * @param wake something was granted: decide again
-   * @param waited a wait is over, after so many milliseconds
-   */
-  constructor(
-    private readonly gateOf: (pool: string) => Gate,
-    private readonly wake: () => void,
-    private readonly waited: (waiting: Waiting, ms: number) => void
-  ) {}
+  constructor(private readonly holder: Holder) {}
 
   free(pool: string): number {
     if (this.isLeaving) return 0
@@ -100,7 +101,7 @@ export class Slots implements Room {
       place.wanted = rest
       granted.push(lease)
       this.over(gate, since, first!)
-      this.wake()
+      this.holder.granted()
     })
     claims.push({ giveUp, since: gate.now() })
   }
@@ -108,7 +109,7 @@ export class Slots implements Room {
   private over(gate: Gate, since: number, waiting: Waiting): void {
     const ms = gate.now() - since
     gate.waited(ms)
-    this.waited({ ...waiting, pool: partsOf(waiting.pool).pool }, ms)
+    this.holder.waited({ ...waiting, pool: partsOf(waiting.pool).pool }, ms)
   }
 
   /** Waits for the slot of an attempt that is due, unless the step has one. Never returns once the session leaves. */
@@ -184,7 +185,7 @@ export class Slots implements Room {
   private place(pool: string): Place {
     const known = this.places.get(pool)
     if (known !== undefined) return known
-    const place: Place = { pool, gate: this.gateOf(pool), granted: [], claims: [], wanted: [] }
+    const place: Place = { pool, gate: this.holder.gateOf(pool), granted: [], claims: [], wanted: [] }
     this.places.set(pool, place)
     return place
   }

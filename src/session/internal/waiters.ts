@@ -11,7 +11,7 @@ export class Waiters {
   private readonly waiting = new Set<() => void>()
 
   /** Something has changed: all who wait look again. */
-  readonly wake = (): void => {
+  wake(): void {
     if (this.waiting.size === 0) return
     const woken = [...this.waiting]
     this.waiting.clear()
