@@ -20,7 +20,8 @@ export interface Wraps {
   readonly store?: ((store: Store["Type"], process: string) => Store["Type"]) | undefined
   readonly behaviour?: ((behaviour: Behaviour, process: string) => Behaviour) | undefined
   readonly processes?: ((processes: Processes["Type"], process: string) => Processes["Type"]) | undefined
-  readonly lanes?: Lanes.Planted | undefined
+  /** A limiter that forgets when it moves. */
+  readonly lanes?: { readonly forgets: boolean } | undefined
 }
 
 export interface Options {
