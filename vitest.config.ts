@@ -1,17 +1,17 @@
 import { defineConfig } from "vitest/config"
 
-/** Tests of real processes and of real time: they run one after the other, when nothing else does. */
+/** Tests of how long something takes in real time: they run one after the other, when nothing else does. */
 const alone = [
-  "test/acceptance/**/*.test.ts",
+  "test/acceptance/cluster.test.ts",
+  "test/acceptance/moving.test.ts",
+  "test/acceptance/outage.test.ts",
+  "test/acceptance/processes.test.ts",
   "test/chaos/**/*.test.ts",
   "test/process/**/*.test.ts",
-  "test/runner/**/*.test.ts",
+  "test/runner/Watchdog.test.ts",
   "test/patterns/a02-*.test.ts",
-  "test/patterns/a04-*.test.ts",
-  "test/patterns/a09-*.test.ts",
   "test/patterns/a10-*.test.ts",
-  "test/patterns/b02-*.test.ts",
-  "test/patterns/b04-*.test.ts"
+  "test/patterns/b02-*.test.ts"
 ]
 
 const workers = (order: number, most: number) => ({
