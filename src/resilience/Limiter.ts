@@ -34,6 +34,14 @@ export interface Heard {
   readonly tokens?: Left | undefined
 }
 
+/** What a limiter has found out. */
+export interface Learned {
+  readonly requests?: number | undefined
+  readonly tokens?: number | undefined
+  /** Calls that may be sent and not answered. */
+  readonly atOnce?: number | undefined
+}
+
 /** Something that was spent before this limiter began. */
 export interface Spent {
   readonly leftMs: number
@@ -349,16 +357,21 @@ export class Limiter {
     ]
   }
 
-  /** The limits that answers have told of. */
-  get learned(): { readonly requests?: number; readonly tokens?: number } {
-    const { requestsHeard: requests, tokensHeard: tokens } = this
-    return { ...(requests === undefined ? {} : { requests }), ...(tokens === undefined ? {} : { tokens }) }
+  /** What answers have told of. */
+  get learned(): Learned {
+    const { atOnce, requestsHeard: requests, tokensHeard: tokens } = this
+    return {
+      ...(requests === undefined ? {} : { requests }),
+      ...(tokens === undefined ? {} : { tokens }),
+      ...(Number.isFinite(atOnce) ? { atOnce } : {})
+    }
   }
 
   /** What another has {@link learned}. */
-  learn({ requests, tokens }: { readonly requests?: number | undefined; readonly tokens?: number | undefined }): void {
+  learn({ atOnce = 0, requests, tokens }: Learned): void {
     this.requestsHeard ??= requests
     this.tokensHeard ??= tokens
+    this.atOnce = Math.max(this.atOnce, atOnce)
   }
 
   /** Goes on being refused as long as another was. */

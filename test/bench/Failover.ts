@@ -96,7 +96,13 @@ const stage = (plan: Plan): Effect.Effect<Stage, never, Scope.Scope> =>
     }
   })
 
-const three = (environment: Record<string, string> = {}) => [environment, environment, environment]
+/** As the README says that busy runners are to be started. */
+const roomy = { NODE_OPTIONS: "--max-semi-space-size=64" }
+
+const three = (environment: Record<string, string> = {}) => {
+  const one = { ...roomy, ...environment }
+  return [one, one, one]
+}
 
 const report = (name: string, { sessions, took }: Moved, note: string): Row => ({
   name,

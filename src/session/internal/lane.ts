@@ -127,13 +127,23 @@ export class Lane {
     return this.permits.isAsked(model)
   }
 
+  /** Where no limit is known nobody waits for a host that may be far or dead: it is told of what has begun. */
+  private help(model: string, tokens: number): boolean {
+    const part = Math.floor((this.copy?.learned.atOnce ?? 0) / Math.max(1, this.around.runners()))
+    if (!this.isUnlimited || this.permits.running >= part) return false
+    const begun = { id: `${++this.numbers}~`, model, tokens }
+    this.permits.keep({ ...begun, number: -1, isSpare: true }, "")
+    this.outbox.begun(begun)
+    return true
+  }
+
   /** How many calls may begin at once. */
   free(model: string, tokens: number): number {
     if (!this.isUsed) this.wake()
     this.isUsed = true
     if (this.waiting.size > 0 || this.recall || this.stateOf(model).state !== "closed") return 0
     const free = this.permits.free(this.weightOf(tokens))
-    return free === 0 && this.borrow(model, tokens) ? 1 : free
+    return free === 0 && (this.borrow(model, tokens) || this.help(model, tokens)) ? 1 : free
   }
 
   /** Has one from a host that is in this process. */
@@ -239,16 +249,33 @@ export class Lane {
       Effect.timeout(request.waitMs + (this.alone === null ? answerMs : againMs)),
       Effect.exit,
       // What is new here is told at once: what the host was about to say, it says again.
-      isAtOnce ? (ask) => ask : Effect.raceFirst(Effect.as(this.news, null)),
+      isAtOnce ? Effect.raceFirst(this.goingOn) : Effect.raceFirst(Effect.as(this.news, null)),
       Effect.flatMap((exit) => {
         if (exit === null) return Effect.void
         if (Exit.isSuccess(exit)) return Effect.sync(() => this.answered(request, exit.value))
         this.silentSince ??= this.around.now()
         this.goAlone()
         // What comes meanwhile does not make it answer.
-        return Effect.sleep(againMs)
+        return Effect.raceFirst(Effect.sleep(againMs), this.goingOn)
       })
     )
+  }
+
+  /** While the host cannot be reached: what is new begins by this runner's own part. */
+  private get goingOn(): Effect.Effect<never> {
+    if (this.alone === null) return Effect.never
+    const begin = Effect.sync(() => {
+      this.hasNews = false
+      this.goAlone()
+    })
+    return Effect.forever(Effect.zipRight(this.news, begin))
+  }
+
+  /** Whether, as far as is known, the provider takes whatever comes. */
+  private get isUnlimited(): boolean {
+    const { copy, lane } = this
+    if (copy === null || lane.rates.concurrent !== undefined) return false
+    return copy.requests === null && copy.tokens === null && copy.blockedMs === 0 && copy.models.length === 0
   }
 
   private get isBusy(): boolean {

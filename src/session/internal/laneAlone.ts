@@ -26,6 +26,7 @@ export class Alone<W extends Wanted> {
       tokens: part(tokens ?? copy?.tokens),
       concurrent: part(concurrent)
     })
+    this.limiter.learn({ atOnce: part(copy?.learned.atOnce) })
     this.limiter.inherit(
       now,
       memory.map(({ agoMs, tokens }) => ({ leftMs: perMs - (agoMs ?? 0), requests: 1, tokens }))

@@ -3,16 +3,16 @@
  * waits, of all runners.
  *
  * It is nowhere on disk. When it moves to another runner, that one goes on from its copy, from what the others had been
- * granted since, and takes it that {@link aheadMost} of the permits of the one that died were used without anybody
+ * granted since, and takes it that `aheadMost` of the permits of the one that died were used without anybody
  * knowing: its host never lets its own runner have more of them than the copies of others know of.
  */
 import { Effect, type Fiber } from "effect"
 import { FairQueue, Limiter, type RateLimits } from "../../resilience/index.ts"
-import { Ahead, aheadMost } from "./laneAhead.ts"
+import { Ahead } from "./laneAhead.ts"
 import { answered, Breakers } from "./laneBreakers.ts"
 import { guest, idOf, type Known, type Waiting } from "./laneGuest.ts"
-import type { Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
-import { evenly, Settling } from "./laneSettling.ts"
+import type { Begun, Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
+import { evenly, left, Settling } from "./laneSettling.ts"
 import { Later } from "./later.ts"
 import { Waiters } from "./waiters.ts"
 
@@ -44,11 +44,11 @@ export class LaneHost {
   private readonly news = new Waiters()
   private readonly ahead = new Ahead()
   private spares = 0
+  private isClosed = false
   /** Runners that are not heard of, and until when their part is reserved. */
   private readonly unheard = new Map<string, number>()
   /** When something may begin that may not yet. */
   private readonly later: Later
-  private isClosed = false
   private sweptAt: number
   /** Whose grants those are of which the copy that it began with does not know. */
   private before: Copy | null = null
@@ -75,16 +75,7 @@ export class LaneHost {
     if (this.before !== null || copy.host === this.name || this.forgets) return
     this.before = copy
     const now = this.around.now()
-    const perMs = this.lane.rates.perMs
-    this.limiter.inherit(
-      now,
-      copy.spent.map((one) => ({ ...one, leftMs: Math.min(perMs, one.leftMs - agoMs) })).filter((one) => one.leftMs > 0)
-    )
-    // What its runner was granted and no copy tells of.
-    const unknown = aheadMost(this.lane.rates.requests ?? copy.requests ?? undefined)
-    if (Number.isFinite(unknown)) {
-      this.limiter.inherit(now, [{ leftMs: perMs, requests: unknown, tokens: unknown * copy.meanTokens }])
-    }
+    this.limiter.inherit(now, left(copy, agoMs, this.lane.rates))
     this.limiter.learn(copy.learned)
     if (copy.blockedMs > agoMs) this.limiter.block(now + copy.blockedMs - agoMs)
     for (const { model, openMs } of copy.models) this.breakers.of(model).reopen(now + Math.max(0, openMs - agoMs))
@@ -101,6 +92,7 @@ export class LaneHost {
       known.dueAt = now + request.waitMs
       known.known = Math.max(known.known, request.known)
       known.want = request.want
+      for (const begun of request.begun) this.adopt(known, begun)
       for (const id of request.confirmed) known.untold.delete(id)
       for (const report of request.reports) this.take(known, report)
       for (const wanted of request.add) this.queueUp(known, wanted)
@@ -173,15 +165,22 @@ export class LaneHost {
     for (const { agoMs, host, id, model, number, tokens } of permits) {
       if (known.permits.has(id)) continue
       if (agoMs === null) {
-        const again = this.limiter.grant(now, tokens)
-        const granted: Granted = { id, number: again, tokens, isSpare: false }
-        known.permits.set(id, { ...granted, runner: known, probe: this.breakers.of(model).begin(now) ? model : null })
+        this.adopt(known, { id, model, tokens })
         continue
       }
       const isCounted =
         this.forgets || host === this.name || (host === this.before?.host && number <= this.before.number)
       if (agoMs < perMs && !isCounted) this.limiter.inherit(now, [{ leftMs: perMs - agoMs, requests: 1, tokens }])
     }
+  }
+
+  /** A call of which this host has not known is under way. */
+  private adopt(known: Known, { id, model, tokens }: Begun): void {
+    if (known.permits.has(id)) return
+    const now = this.around.now()
+    const number = this.limiter.grant(now, tokens)
+    const probe = this.breakers.of(model).begin(now) ? model : null
+    known.permits.set(id, { id, number, tokens, isSpare: false, runner: known, probe })
   }
 
   private take(known: Known, report: Report): void {

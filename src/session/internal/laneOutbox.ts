@@ -2,7 +2,7 @@
  * What the host of a lane is to be told: kept until it has answered, told again where it has not, and told as a whole to a
  * host that knows nothing of this runner. Plain data.
  */
-import type { Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
+import type { Begun, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
 
 /** What a runner has besides. */
 export interface Possessions {
@@ -24,6 +24,9 @@ export class Outbox {
   /** It knows nothing of this runner, or not what is true. */
   isStranger = true
   private add: Array<Wanted> = []
+  private begins: Array<Begun> = []
+  /** How many of them the last request spoke of, or what it remembered. */
+  private beginsTold = 0
   private cancels: Array<string> = []
   private confirmed: Array<string> = []
   private reports: Array<Report & { readonly at: number }> = []
@@ -31,11 +34,16 @@ export class Outbox {
   constructor(private readonly has: Possessions) {}
 
   get size(): number {
-    return this.add.length + this.cancels.length + this.reports.length
+    return this.add.length + this.begins.length + this.cancels.length + this.reports.length
   }
 
   wanted(one: Wanted): void {
     this.add.push(one)
+  }
+
+  /** A call begins that nobody has granted. */
+  begun(one: Begun): void {
+    this.begins.push(one)
   }
 
   cancelled(id: string): void {
@@ -55,10 +63,11 @@ export class Outbox {
 
   request(envelope: Envelope, now: number): Request {
     const { host } = this
+    this.beginsTold = this.begins.length
     if (this.isStranger) {
       const memory = host === null ? null : this.has.memory()
       const add = host === null ? [] : [...this.has.waiting()]
-      return { ...envelope, waitMs: 0, host, add, cancel: [], confirmed: [], reports: [], memory }
+      return { ...envelope, waitMs: 0, host, add, begun: [], cancel: [], confirmed: [], reports: [], memory }
     }
     const reports = this.reports.map(({ at, ...report }) => ({ ...report, agoMs: now - at }))
     const { add, cancels, confirmed } = this
@@ -66,6 +75,7 @@ export class Outbox {
       ...envelope,
       host,
       add: [...add],
+      begun: [...this.begins],
       cancel: [...cancels],
       confirmed: [...confirmed],
       reports,
@@ -80,6 +90,8 @@ export class Outbox {
       this.host = reply.host
       return false
     }
+    this.begins = this.begins.slice(this.beginsTold)
+    this.beginsTold = 0
     if (request.memory !== null) {
       // What came while it was told comes on top.
       const told = new Set(request.add.map(({ id }) => id))

@@ -43,6 +43,10 @@ export const Wanted = Schema.Struct({
 })
 export type Wanted = typeof Wanted.Type
 
+/** A call that begins and that no host has granted: no limit is known. */
+export const Begun = Schema.Struct({ id: Schema.String, model: Schema.String, tokens: Schema.Finite })
+export type Begun = typeof Begun.Type
+
 /** A call that may begin. */
 export const Granted = Schema.Struct({
   /** Of what wanted it, or a name of its own: for whichever call is next. */
@@ -78,8 +82,12 @@ export const Copy = Schema.Struct({
   requests: Schema.NullOr(Schema.Finite),
   tokens: Schema.NullOr(Schema.Finite),
   meanTokens: Schema.Finite,
-  /** The limits that the provider's answers have told of. */
-  learned: Schema.Struct({ requests: Schema.optional(Schema.Finite), tokens: Schema.optional(Schema.Finite) })
+  /** What the provider's answers have told of. */
+  learned: Schema.Struct({
+    requests: Schema.optional(Schema.Finite),
+    tokens: Schema.optional(Schema.Finite),
+    atOnce: Schema.optional(Schema.Finite)
+  })
 })
 export type Copy = typeof Copy.Type
 
@@ -115,6 +123,7 @@ export const Request = Schema.Struct({
   /** Up to which grant its copy goes. */
   known: Schema.Int,
   add: Schema.Array(Wanted),
+  begun: Schema.Array(Begun),
   cancel: Schema.Array(Schema.String),
   /** Grants that it has been told. */
   confirmed: Schema.Array(Schema.String),

@@ -4,9 +4,22 @@
  */
 import type { Limiter } from "../../resilience/index.ts"
 import { addressOf } from "./errandProtocol.ts"
+import { aheadMost } from "./laneAhead.ts"
+import type { Copy } from "./laneProtocol.ts"
 
 /** How long it waits for them, in milliseconds. */
 const settleMs = 2_000
+
+/** What still counts of what another host knew some time ago, and what its runner may have been granted since. */
+export const left = (copy: Copy, agoMs: number, { perMs, requests }: Limiter.Rates): ReadonlyArray<Limiter.Spent> => {
+  const spent = copy.spent
+    .map((one) => ({ ...one, leftMs: Math.min(perMs, one.leftMs - agoMs) }))
+    .filter(({ leftMs }) => leftMs > 0)
+  const unknown = aheadMost(requests ?? copy.requests ?? undefined)
+  return Number.isFinite(unknown)
+    ? [...spent, { leftMs: perMs, requests: unknown, tokens: unknown * copy.meanTokens }]
+    : spent
+}
 
 /** That all is spent, evenly: what is to be taken where nobody is left who knows. */
 export const evenly = ({ perMs, requests = 0, tokens = 0 }: Limiter.Rates): ReadonlyArray<Limiter.Spent> => {
