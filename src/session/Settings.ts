@@ -23,7 +23,7 @@ export const defaults: Settings = {
   messageBytes: 8 * 1024 * 1024,
   idle: "1 minute",
   snapshotEntries: 256,
-  drain: "1500 millis",
+  drain: "1 second",
   handover: "5 seconds",
   retryWake: "1 second"
 }
