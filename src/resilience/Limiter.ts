@@ -97,6 +97,8 @@ export class Limiter {
   /** Refusals in a row, and times in which there were any. */
   private refusals = 0
   private storms = 0
+  /** The last grant before the last of those times: that it is refused too says nothing new, however late it does. */
+  private stormAfter = 0
   /** Since when it is seen how much is taken, and what had been granted then. */
   private takenSince: number | null = null
   private takenFrom = 0
@@ -263,14 +265,15 @@ export class Limiter {
 
   /** The provider has refused it (429): for how long, where it says so. */
   refused(number: number, at: number, retryAfterMs?: number): void {
-    const isFirst = at >= this.refusedUntil
+    const grant = this.grants.get(number)
+    const isFirst = at >= this.refusedUntil && number > this.stormAfter
     if (isFirst) {
       this.refusals++
       this.storms++
+      this.stormAfter = this.numbers
     }
     const wait = retryAfterMs ?? Math.min(this.rates.perMs, refusedMs * 2 ** Math.min(this.refusals - 1, 16))
     this.refusedUntil = Math.max(this.refusedUntil, at + wait)
-    const grant = this.grants.get(number)
     // What is refused counts where a limit was told, for there are those who count it. One that is found out is of what is taken.
     if (this.rates.requests === undefined) this.unused(number)
     else this.ended(number, at, 0, false)

@@ -155,9 +155,10 @@ describe("a tool that asks for a tag", () => {
             Effect.flatMap(Client.session(Painter, id), (session) =>
               Effect.map(session.send(`${text} ${marker}`), (accepted) => session.result(accepted))
             )
-          const short = yield* ask("short", "paint 1.2")
           const never = yield* ask("never", "paint 600")
           const again = yield* ask("again", "sketch 600")
+          yield* appeared(marker, 2)
+          const short = yield* ask("short", "paint 1.2")
           yield* appeared(marker, 3)
           home.kill("SIGTERM")
           expect(yield* short).toMatchObject({ output: expect.stringContaining("attempt 1") })
@@ -188,9 +189,10 @@ describe("a tool that asks for a tag", () => {
             Effect.flatMap(Client.session(Painter, id), (session) =>
               Effect.map(session.send(`${text} ${marker}`), (accepted) => session.result(accepted))
             )
-          const short = yield* ask("short", "paint 1.2")
           const never = yield* ask("never", "paint 600")
           const again = yield* ask("again", "sketch 600")
+          yield* appeared(marker, 2)
+          const short = yield* ask("short", "paint 1.2")
           yield* appeared(marker, 3)
           const from = Date.now()
           gpu.kill("SIGTERM")

@@ -292,6 +292,22 @@ describe("a limiter that knows nothing", () => {
     assert.isAtMost(sent, 20 * 50 * 1.1, `refused a window: ${perWindow}`)
   })
 
+  it("learns from a time of refusals once, however late those come that were under way", () => {
+    const limiter = new Limiter({ perMs: 1_000 })
+    for (let now = 0; now < 1_000; now += 10) limiter.ended(limiter.grant(now, 1), now)
+    const late = Array.from({ length: 100 }, () => limiter.grant(1_000, 1))
+    limiter.refused(late[0]!, 1_000, 100)
+    const { requestLimit } = limiter
+    assert.isAtLeast(requestLimit!, 90)
+    late.slice(1).forEach((number, n) => {
+      const now = 1_500 + 10 * n
+      limiter.refused(number, now, 5)
+      assert.isFalse(limiter.fits(now, 1))
+    })
+    assert.strictEqual(limiter.requestLimit, requestLimit)
+    assert.isTrue(limiter.fits(3_000, 1))
+  })
+
   it("goes on after refusals that do not say for how long, later each time", () => {
     const limiter = new Limiter({ perMs: 60_000 })
     const waits: Array<number> = []

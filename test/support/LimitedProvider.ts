@@ -19,7 +19,8 @@ export interface Limited {
   /** Milliseconds since the epoch, of all requests. */
   readonly arrivals: ReadonlyArray<number>
   readonly taken: () => number
-  readonly refused: () => number
+  /** When those came that it refused. */
+  readonly refusals: ReadonlyArray<number>
   /** The most that came within any window, wherever it begins. */
   readonly most: () => number
 }
@@ -33,7 +34,7 @@ export const keep = (fake: Fake.FakeProvider, options: Options): Limited => {
   let window = 0
   let used = 0
   let taken = 0
-  let refused = 0
+  const refusals: Array<number> = []
   fake.script((request) => {
     const now = Date.now()
     arrivals.push(now)
@@ -50,7 +51,7 @@ export const keep = (fake: Fake.FakeProvider, options: Options): Limited => {
         }
       : ({} as Record<string, string>)
     if (used > limit) {
-      refused++
+      refusals.push(now)
       return Fake.status(429, Anthropic.errorBody("rate_limit_error", "slow down"), {
         ...told,
         ...(retryAfter ? { "retry-after-ms": String(resetMs) } : {})
@@ -62,7 +63,7 @@ export const keep = (fake: Fake.FakeProvider, options: Options): Limited => {
   return {
     arrivals,
     taken: () => taken,
-    refused: () => refused,
+    refusals,
     most: () => {
       let most = 0
       let first = 0
