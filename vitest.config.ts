@@ -14,28 +14,31 @@ const alone = [
   "test/patterns/b02-*.test.ts"
 ]
 
-const workers = (order: number, most: number) => ({
-  sequence: { groupOrder: order },
-  // A simulated run leaves much behind that nobody needs: with more room for the young, little of it grows old.
-  poolOptions: { forks: { execArgv: ["--max-semi-space-size=64"], minForks: 1, maxForks: most } }
-})
-
 export default defineConfig({
   test: {
     globalSetup: ["test/support/globalSetup.ts"],
     // A process each: tests open databases, hold locks and end processes.
     pool: "forks",
+    // A simulated run leaves much behind that nobody needs: with more room for the young, little of it grows old.
+    poolOptions: { forks: { execArgv: ["--max-semi-space-size=64"] } },
+    minWorkers: 1,
+    maxWorkers: 2,
     // Machines are shared and noisy, and many tests are about real processes: what fails twice has failed.
     retry: 1,
     testTimeout: 30_000,
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
     projects: [
+      { extends: true, test: { name: "together", include: ["test/**/*.test.ts"], exclude: alone } },
       {
         extends: true,
-        test: { name: "together", include: ["test/**/*.test.ts"], exclude: alone, ...workers(0, 2) }
-      },
-      { extends: true, test: { name: "alone", include: alone, ...workers(1, 1) } }
+        test: {
+          name: "alone",
+          include: alone,
+          sequence: { groupOrder: 1 },
+          poolOptions: { forks: { singleFork: true } }
+        }
+      }
     ]
   }
 })

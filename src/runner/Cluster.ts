@@ -21,7 +21,7 @@ import type { Store } from "../store/index.ts"
 import { Errands } from "../session/index.ts"
 import * as Agreement from "./Agreement.ts"
 import { Capacity } from "./Capacity.ts"
-import { check } from "./internal/fit.ts"
+import { check, checkWork } from "./internal/fit.ts"
 import * as Whole from "./internal/whole.ts"
 import { lean } from "./internal/lean.ts"
 import { Pace, paced, pollMs } from "./Pace.ts"
@@ -43,8 +43,11 @@ const noMessages: Layer.Layer<MessageStorage.MessageStorage> = Layer.succeed(Mes
 const shardingConfig = (settings: Settings, address: Option.Option<RunnerAddress.RunnerAddress>) =>
   Layer.unwrapEffect(Effect.map(Capacity, ({ tags }) => configOf(settings, address, tags)))
 
-/** Each tag has shards of its own, that only runners with the tag take. */
-const groupsOf = (tags: ReadonlyArray<string>) => ["default", ...tags.map(Errands.groupOf)]
+/** Each tag has shards of its own, that only runners with the tag take; the sessions are in those of `default`. */
+const groupsOf = (tags: ReadonlyArray<string>, sessions = true) => [
+  ...(sessions ? ["default"] : []),
+  ...tags.map(Errands.groupOf)
+]
 
 const configOf = (
   settings: Settings,
@@ -53,7 +56,7 @@ const configOf = (
 ) =>
   ShardingConfig.layer({
     availableShardGroups: groupsOf(tags),
-    assignedShardGroups: groupsOf(tags),
+    assignedShardGroups: groupsOf(tags, settings.weight > 0),
     runnerAddress: address,
     runnerShardWeight: settings.weight,
     shardsPerGroup: settings.shards,
@@ -162,7 +165,13 @@ export const layerRunner: Layer.Layer<
   Sharding.Sharding,
   SocketServer.SocketServerError | Refused,
   Storage | Pace | RunnerSettings | Store
-> = Layer.unwrapEffect(Effect.map(traffic, layerRunnerOver))
+> = Layer.unwrapEffect(
+  Effect.all([RunnerSettings, Capacity]).pipe(
+    Effect.flatMap(([settings, capacity]) => checkWork(settings, capacity)),
+    Effect.zipRight(traffic),
+    Effect.map(layerRunnerOver)
+  )
+)
 
 /** A client beside the runners, over a wire of one's choice: it sees where the shards are and owns none. */
 export const layerClientOver = (wire: Wire): Layer.Layer<Sharding.Sharding, never, Storage | RunnerSettings> =>

@@ -53,7 +53,10 @@ export interface Settings {
   readonly refresh: Duration.DurationInput
   /** `PERDURE_SHARDS`: how many shards the sessions are spread over. The same on every runner, for good. 1 to 100,000. */
   readonly shards: number
-  /** `PERDURE_WEIGHT`: how many shards this runner takes, compared with others. */
+  /**
+   * `PERDURE_WEIGHT`: how many shards this runner takes, compared with others: 0.1 at least, or 0 for one that has no
+   * sessions, but tools that ask for its tags.
+   */
   readonly weight: number
   /**
    * Ends the process when others have taken this runner for dead (I3). The default is to exit at once with code 75: a

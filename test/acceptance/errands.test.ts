@@ -9,8 +9,8 @@ import * as Postgres from "../support/Postgres.ts"
 import * as Runners from "../support/Runners.ts"
 import { clientOf, entriesOf, isTurnEnd, tagged } from "../support/World.ts"
 
-/** Takes (nearly) no sessions: what runs there has come from another runner. */
-const studio = { PERDURE_TAGS: "gpu", PERDURE_POOLS: "heavy=1", PERDURE_WEIGHT: "0.01" }
+/** Takes no sessions: what runs there has come from another runner. */
+const studio = { PERDURE_TAGS: "gpu", PERDURE_POOLS: "heavy=1", PERDURE_WEIGHT: "0" }
 
 const until = <A>(what: string, read: Effect.Effect<A, unknown>, test: (a: A) => boolean): Effect.Effect<A> =>
   read.pipe(
@@ -100,6 +100,7 @@ describe("a tool that asks for a tag", () => {
           const first = yield* never.send(`paint 600 ${marker}`)
           const again = yield* Client.session(Painter, "again")
           const second = yield* again.send(`sketch 600 ${marker}`)
+          yield* until("both have begun", Effect.sync(runners.witness), ({ length }) => length === 2)
           yield* appeared(marker, 2)
           gpu.kill("SIGKILL")
           expect(yield* survivors(marker)).toEqual([])
@@ -131,7 +132,7 @@ describe("a tool that asks for a tag", () => {
           home.kill("SIGKILL")
           expect(yield* survivors(marker, 5_000)).toEqual([])
           console.log(`the tool over there is gone ${Date.now() - from} ms after its session's runner`)
-          // The other runner has the session now, and the tag: what comes next runs at home.
+          yield* runners.start()
           expect((yield* session.result(accepted))._tag).toBe("Completed")
           expect(tagged(yield* entriesOf("s"), "StepInDoubt")).toHaveLength(1)
           expect(runners.witness()).toHaveLength(1)
@@ -157,10 +158,10 @@ describe("a tool that asks for a tag", () => {
             )
           const never = yield* ask("never", "paint 600")
           const again = yield* ask("again", "sketch 600")
-          yield* appeared(marker, 2)
           const short = yield* ask("short", "paint 1.2")
-          yield* appeared(marker, 3)
+          yield* until("all three have begun", Effect.sync(runners.witness), ({ length }) => length === 3)
           home.kill("SIGTERM")
+          yield* runners.start()
           expect(yield* short).toMatchObject({ output: expect.stringContaining("attempt 1") })
           expect((yield* never)._tag).toBe("Completed")
           expect(yield* again).toMatchObject({ output: expect.stringContaining("attempt 2") })
@@ -191,9 +192,8 @@ describe("a tool that asks for a tag", () => {
             )
           const never = yield* ask("never", "paint 600")
           const again = yield* ask("again", "sketch 600")
-          yield* appeared(marker, 2)
           const short = yield* ask("short", "paint 1.2")
-          yield* appeared(marker, 3)
+          yield* until("all three have begun", Effect.sync(runners.witness), ({ length }) => length === 3)
           const from = Date.now()
           gpu.kill("SIGTERM")
           expect(yield* short).toMatchObject({ output: expect.stringContaining(`paint on ${gpu.pid}, attempt 1`) })

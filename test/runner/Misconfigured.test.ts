@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer, Redacted } from "effect"
 import { Agreement, Capacity, RunnerSettings, type RunnerSettingsValues, Traffic } from "../../src/runner/index.ts"
+import { checkWork } from "../../src/runner/internal/fit.ts"
 import { Sqlite } from "../../src/store/index.ts"
 
 /** Listens, as a runner with these settings does first. */
@@ -109,6 +110,7 @@ describe("a runner's settings", () => {
         [{ shards: 1.5 }, "SHARDS", "1.5", /whole number/],
         [{ shards: 100_001 }, "SHARDS", "100001", /whole number from 1/],
         [{ weight: -1 }, "WEIGHT", "-1", /-1 is no weight/],
+        [{ weight: 0.05 }, "WEIGHT", "0.05", /0.05 is no weight: write a number from 0.1 on/],
         [{ weight: Number.NaN }, "WEIGHT", "NaN", /NaN"? is no/],
         [{ port: 65_536 }, "PORT", "65536", /65536 is no port: write a whole number from 0/],
         [{ healthPort: -1 }, "HEALTH_PORT", "-1", /-1 is no port/]
@@ -122,6 +124,8 @@ describe("a runner's settings", () => {
           expect(message).toMatch(new RegExp(`^PERDURE_${name}: `))
         }
       }
+      expect((yield* Effect.flip(checkWork({ weight: 0 }, { tags: [] }))).message).toMatch(/WEIGHT: with 0 and no/)
+      yield* checkWork({ weight: 0 }, { tags: ["gpu"] })
       expect(yield* program({ refresh: 0 })).toMatch(/^refresh: it has to be longer/)
       expect(yield* fromEnvironment({ PERDURE_HEARTBEAT_EXPIRY: "1500 millis", PERDURE_SHARDS: "" })).toMatchObject({
         shards: 300

@@ -16,6 +16,9 @@ export const expiryHeartbeatsMin = 3
 /** Each shard is a row, and each runner looks at all of them several times a second. */
 export const shardsMax = 100_000
 
+/** What lies below, the cluster takes for this. */
+const weightMin = 0.1
+
 const portMax = 65_535
 
 const wrongPort = (port: number): string | null =>
@@ -43,7 +46,7 @@ const wrongExpiry = ({ heartbeat, heartbeatExpiry }: Judged): string | null => {
 const wrongOf = (settings: Judged): readonly [setting: string, reason: string] | null => {
   const { hang, healthPort, heartbeat, heartbeatExpiry, port, refresh, shards, weight } = settings
   const isCount = Number.isInteger(shards) && shards >= 1 && shards <= shardsMax
-  const isWeight = Number.isFinite(weight) && weight >= 0
+  const isWeight = weight === 0 || (Number.isFinite(weight) && weight >= weightMin)
   const checks: ReadonlyArray<readonly [string, () => string | null]> = [
     ["PERDURE_PORT", () => wrongPort(port)],
     ["PERDURE_HEALTH_PORT", () => (healthPort === null ? null : wrongPort(healthPort))],
@@ -58,7 +61,13 @@ const wrongOf = (settings: Judged): readonly [setting: string, reason: string] |
           ? null
           : `${shards} shards cannot be: write a whole number from 1 to ${shardsMax}, the same on every runner`
     ],
-    ["PERDURE_WEIGHT", () => (isWeight ? null : `${weight} is no weight: write a number from 0 on, e.g. 1`)]
+    [
+      "PERDURE_WEIGHT",
+      () =>
+        isWeight
+          ? null
+          : `${weight} is no weight: write a number from ${weightMin} on, e.g. 1, or 0 for a runner without sessions`
+    ]
   ]
   for (const [setting, check] of checks) {
     const reason = check()
@@ -72,3 +81,15 @@ export const check = <S extends Judged>(settings: S): Effect.Effect<S, SettingIn
   const wrong = wrongOf(settings)
   return wrong === null ? Effect.succeed(settings) : new SettingInvalid({ setting: wrong[0], reason: wrong[1] })
 }
+
+/** A runner without weight is there for those tools alone that ask for its tags. */
+export const checkWork = (
+  { weight }: Pick<Settings, "weight">,
+  { tags }: { readonly tags: ReadonlyArray<string> }
+): Effect.Effect<void, SettingInvalid> =>
+  weight > 0 || tags.length > 0
+    ? Effect.void
+    : new SettingInvalid({
+        setting: "PERDURE_WEIGHT",
+        reason: "with 0 and no PERDURE_TAGS this runner has neither sessions nor tools: give it a weight, or tags"
+      })
