@@ -7,6 +7,7 @@ import { Agent } from "../../src/agent/index.ts"
 import type { Entry, Recorded } from "../../src/domain/Entry.ts"
 import type { Session } from "../../src/client/index.ts"
 import { ScriptedModel, TestRunner } from "../../src/testing/index.ts"
+import { isTurnEnd } from "../support/World.ts"
 
 const { calls, fails, reply, text } = ScriptedModel
 
@@ -35,7 +36,7 @@ const wholeCalls = (prompt: Prompt.Prompt): void => {
 interface Provider {
   readonly window: number
   readonly reports?: boolean
-  readonly summary?: (prompt: Prompt.Prompt) => ReturnType<typeof fails>["next"]
+  readonly summary?: (prompt: Prompt.Prompt) => ReturnType<typeof fails> | ReturnType<typeof fails>["next"]
 }
 
 /** Looks at 1, 2, 3 … 30 and says so. Has a window in tokens, and refuses what does not fit. */
@@ -116,6 +117,29 @@ describe("a conversation that nears the model's window", () => {
       })
     )
   }
+
+  it.scopedLive(
+    "whose summary is cut goes on with it where it ended, and no reader of the feed sees a word of it (I6)",
+    () =>
+      Effect.gen(function* () {
+        const agent = Looker({ window: 2_000 })
+        const summary = (prompt: Prompt.Prompt) =>
+          fails("Interrupted", { after: "I have " }, text(`I have looked up to <${progress(prompt)}>.`))
+        const world = yield* TestRunner.make({
+          agents: [agent],
+          model: provider({ window: 2_000, summary }),
+          tools: handlers
+        })
+        const session = yield* world.session(agent, "s")
+        expect(yield* session.ask("Go")).toBe("all 30")
+        const entries = yield* world.journal("s")
+        const steps = compactions(entries).map(({ step }) => step)
+        const [cut] = of(entries, "AttemptFailed")
+        expect(cut).toMatchObject({ step: steps[0], nextInput: "continue", partial: { draft: [{ type: "text" }] } })
+        const read = yield* session.feed().pipe(Stream.takeUntil(isTurnEnd), Stream.runCollect)
+        expect([...read].filter((event) => event._tag === "Delta" && steps.includes(event.step))).toEqual([])
+      })
+  )
 
   it.scopedLive("that cannot be made short enough fails clearly, and soon", () =>
     Effect.gen(function* () {

@@ -72,6 +72,12 @@ const heard = (headers: Readonly<Record<string, string>>, now: number): Limiter.
   return { requests: left("requests"), tokens: left("tokens", "input-tokens") }
 }
 
+/** What the journal keeps of a cut answer: `parts` is text that readers of the feed see, a summary's `draft` is not. */
+interface Partial {
+  readonly parts?: ReadonlyArray<AssistantPart>
+  readonly draft?: ReadonlyArray<AssistantPart>
+}
+
 /** Performs a model step. */
 export const perform =
   (options: Options) =>
@@ -87,9 +93,10 @@ export const perform =
       const messages = compact === undefined ? conversation : [...conversation.slice(0, compact), Compaction.task]
       const partial =
         step.nextInput === "continue" && step.partial !== undefined
-          ? ((yield* Claim.resolve(namespace, step.partial)) as { readonly parts?: ReadonlyArray<AssistantPart> })
+          ? ((yield* Claim.resolve(namespace, step.partial)) as Partial)
           : undefined
-      const prefix = partial?.parts ?? []
+      const kept = compact === undefined ? "parts" : "draft"
+      const prefix = partial?.[kept] ?? []
       const { call } = context
       const clock = yield* Effect.clock
       const started = clock.unsafeCurrentTimeMillis()
@@ -109,7 +116,9 @@ export const perform =
       }).pipe(
         Effect.tap((answer) => see(answer, messages)),
         Effect.catchAll((error) =>
-          Effect.flatMap(Models.Continues, (continues) => Effect.fail(withPrefix(continues ? prefix : null, error)))
+          Effect.flatMap(Models.Continues, (continues) =>
+            Effect.fail(withPrefix(continues ? prefix : null, error, kept))
+          )
         )
       )
       const first = compact === undefined ? options.model : (options.summariser ?? options.model)
@@ -152,13 +161,17 @@ const isEmpty = (record: object): boolean => {
  * What has been produced by all attempts so far: a next one goes on from there, though the last one added nothing. Of a
  * model that does not go on from anything (`null`) it is nothing.
  */
-const withPrefix = (prefix: ReadonlyArray<AssistantPart> | null, error: StepFailure): StepFailure => {
+const withPrefix = (
+  prefix: ReadonlyArray<AssistantPart> | null,
+  error: StepFailure,
+  kept: keyof Partial
+): StepFailure => {
   const parts = prefix === null ? [] : join(prefix, (error.partial ?? []) as ReadonlyArray<AssistantPart>)
   return parts.length === 0
     ? error.partial === undefined
       ? error
       : new StepFailure({ failure: error.failure, usage: error.usage })
-    : new StepFailure({ failure: error.failure, usage: error.usage, partial: { parts } })
+    : new StepFailure({ failure: error.failure, usage: error.usage, partial: { [kept]: parts } })
 }
 
 /** What names an attempt on a span. */
