@@ -1,11 +1,11 @@
 /** I7, by real processes and a witness outside: whatever ends a step, nothing of it is alive a second later. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process"
 import { createServer } from "node:net"
-import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Exit, Fiber, Scope, Stream } from "effect"
 import { Processes } from "../../src/process/index.ts"
 import { init } from "../../src/process/internal/namespace.ts"
+import { program } from "../support/compiled.ts"
 import { alive, appeared, survivors } from "../support/Orphans.ts"
 import { type Machine, machines, mark } from "./suites.ts"
 import { type Tree, trees, untraceable } from "./trees.ts"
@@ -29,12 +29,7 @@ const runner = (
     Effect.sync(() => {
       const child: ChildProcess = spawn(
         process.execPath,
-        [
-          "--import",
-          "tsx",
-          fileURLToPath(new URL("./runner.ts", import.meta.url)),
-          JSON.stringify({ ...order, options: machine.options })
-        ],
+        [program("test/process/runner.ts"), JSON.stringify({ ...order, options: machine.options })],
         { stdio: ["ignore", "pipe", "inherit"], env: { PATH: process.env["PATH"], CANARY: "canary-of-the-runner" } }
       )
       const exit = new Promise<void>((done) => child.once("exit", () => done()))

@@ -1,7 +1,7 @@
 /**
  * A runner to be killed: starts the trees it is told to, or the same one over and over, and says what its prefix is.
  *
- *   tsx runner.ts '{"options": {…}, "scripts": ["…"], "mark": "…", "mode": "hold" | "churn" | "run"}'
+ *   runner.ts '{"options": {…}, "scripts": ["…"], "mark": "…", "mode": "hold" | "churn" | "run"}'
  */
 import { Effect } from "effect"
 import { Processes } from "../../src/process/index.ts"

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process"
 import { describe, expect, it } from "@effect/vitest"
 import { ConfigProvider, Effect, Layer } from "effect"
 import { RunnerSettings, Watchdog } from "../../src/runner/index.ts"
+import { program } from "../support/compiled.ts"
 
 interface Ended {
   readonly code: number | null
@@ -13,7 +14,7 @@ interface Ended {
 /** @param up what to do when the process says that it is up */
 const run = (how: string, forMs: number, hangMs: number, up?: (pid: number) => void): Effect.Effect<Ended> =>
   Effect.async<Ended>((resume) => {
-    const child = spawn(process.execPath, ["--import", "tsx", "test/fixtures/hung.ts"], {
+    const child = spawn(process.execPath, [program("test/fixtures/hung.ts")], {
       env: { ...process.env, HOW: how, FOR_MS: String(forMs), HANG_MS: String(hangMs) },
       stdio: ["ignore", "pipe", "pipe"]
     })
@@ -40,7 +41,7 @@ describe("the watchdog", () => {
     Effect.gen(function* () {
       const ended = yield* run("computing", 60_000, 1000)
       expect(ended.code).toBe(Watchdog.exitCode)
-      expect(ended.err).toMatch(/main loop .* has not turned for 1\.\d s \(in computesForTooLong \S*hung\.ts:\d+/)
+      expect(ended.err).toMatch(/main loop .* has not turned for 1\.\d s \(in computesForTooLong \S*hung\.js:\d+/)
       expect(ended.out).toBe("up\n")
     })
   )

@@ -1,14 +1,12 @@
 import { Effect } from "effect"
 import { type ChildProcess, spawn } from "node:child_process"
-import { fileURLToPath } from "node:url"
-
-const script = fileURLToPath(new URL("holder.ts", import.meta.url))
+import { program } from "../support/compiled.ts"
 
 /** Starts `holder.ts`, and returns when it holds. It is killed with the scope at the latest. */
 export const hold = (driver: "sqlite" | "postgres", where: string) =>
   Effect.acquireRelease(
     Effect.async<ChildProcess>((resume) => {
-      const child = spawn(process.execPath, ["--import", "tsx", script, driver, where], {
+      const child = spawn(process.execPath, [program("test/store/holder.ts"), driver, where], {
         stdio: ["ignore", "pipe", "inherit"]
       })
       child.once("exit", () => resume(Effect.dieMessage("the holder ended before it held")))

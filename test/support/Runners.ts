@@ -5,6 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect, Exit, Redacted, Schedule, Scope } from "effect"
 import type { Line } from "../fixtures/ticker.ts"
+import { program as compiled } from "./compiled.ts"
 
 export interface RunnerProcess {
   readonly pid: number
@@ -60,6 +61,7 @@ export const make = (
   program = "test/fixtures/runner.ts"
 ): Effect.Effect<Runners, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const main = compiled(program)
     const directory = yield* Effect.acquireRelease(
       Effect.sync(() => mkdtempSync(join(tmpdir(), "perdure-witness-"))),
       (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
@@ -77,7 +79,7 @@ export const make = (
           const where = Redacted.isRedacted(store)
             ? { PERDURE_DATABASE_URL: Redacted.value(store) }
             : { DIRECTORY: store.directory }
-          const child = spawn(process.execPath, ["--import", "tsx", program], {
+          const child = spawn(process.execPath, [main], {
             env: { ...process.env, ...where, WITNESS: log, ...environment },
             stdio: ["ignore", "pipe", "pipe"]
           })

@@ -2,12 +2,15 @@
  * Programs compiled as the package is, without a loader: from source each start costs seconds of a processor, and the
  * names that a loader gives to every function would be measured as well.
  */
-import { cpSync, rmSync } from "node:fs"
-import { join } from "node:path"
+import { cpSync, existsSync, rmSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { buildSync } from "esbuild"
 
-const root = fileURLToPath(new URL("../..", import.meta.url))
+/** Also of what is compiled itself, which lies deeper. */
+const rootOf = (path: string): string => (existsSync(join(path, "package-lock.json")) ? path : rootOf(dirname(path)))
+
+const root = rootOf(dirname(fileURLToPath(import.meta.url)))
 
 export interface Compiled {
   /** Where a source file of the project has gone. */
@@ -35,4 +38,14 @@ export const compile = (name: string, entries: ReadonlyArray<string>): Compiled 
   const remove = () => rmSync(directory, { recursive: true, force: true })
   process.once("exit", remove)
   return { path: (source) => join(directory, source.replace(/\.ts$/, ".js")), remove }
+}
+
+const programs = new Map<string, string>()
+
+/** A program of the tests, compiled when it is first asked for. @param source from the project's root */
+export const program = (source: string): string => {
+  const name = source.replace(/\W+/g, "-")
+  const known = programs.get(name) ?? compile(name, [source]).path(source)
+  programs.set(name, known)
+  return known
 }
