@@ -77,7 +77,7 @@ export const defaults: Settings = {
   heartbeat: "500 millis",
   heartbeatExpiry: "5 seconds",
   hang: "auto",
-  refresh: "100 millis",
+  refresh: "50 millis",
   shards: 300,
   weight: 1,
   onLost: Effect.zipRight(
