@@ -48,6 +48,8 @@ export interface Request {
   readonly onDelta: (delta: Delta) => Effect.Effect<void>
   /** Called when a response of the provider begins, whatever it is. */
   readonly onResponse?: OnResponse | undefined
+  /** Called when the call is interrupted in the middle of an answer: what has come of it is to be paid (I8). */
+  readonly onInterrupted?: ((usage: Usage) => void) | undefined
 }
 
 export interface Answer {
@@ -115,22 +117,29 @@ export const call = (request: Request): Effect.Effect<Answer, StepFailure, Langu
         disableToolCallResolution: true
         // The lenient tools' schemas need no services, which their type cannot say.
       }) as Stream.Stream<Part, AiError.AiError>)
+    const guess = () => estimate(request, prefix, collector.characters, table, collector.model)
     const end = yield* Array.isArray(parts)
       ? readAll(parts, reading)
       : Effect.raceFirst(
           read(parts as Stream.Stream<Part, AiError.AiError>, reading),
           silent(reading, Duration.decode(request.silence))
+        ).pipe(
+          Effect.onInterrupt(() =>
+            Effect.sync(() => (collector.hasBegun ? request.onInterrupted?.(guess()) : undefined))
+          )
         )
 
     const { finish, model } = collector
     const used = finish === null ? undefined : normalise(finish, table, model)
-    if (end._tag === "Failed") return yield* fail(end.failure, collector, used)
+    // A provider that broke off does not say what it takes for it.
+    if (end._tag === "Failed")
+      return yield* fail(end.failure, collector, used ?? (collector.hasBegun ? guess() : undefined))
     const answer = collector.parts(tools)
     const failure = finish === null ? null : flaw(collector, finish, prefix === "" && answer.length === 0)
     if (failure !== null) return yield* fail(failure, collector, used)
     return {
       parts: answer,
-      usage: used ?? estimate(request.instructions, request.messages, collector.characters, table, model),
+      usage: used ?? guess(),
       estimated: used === undefined,
       finish: finish === null ? "tool-calls" : (finish.reason as Answer["finish"]),
       model,

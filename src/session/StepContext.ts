@@ -3,6 +3,7 @@ import type { Effect } from "effect"
 import type { StepFailure } from "../domain/Failure.ts"
 import type { SessionKey, StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
+import type { Usage } from "../domain/Usage.ts"
 import type { Channel } from "../feed/index.ts"
 import type { Permit } from "./internal/lanePermits.ts"
 import type { Ended, Task } from "./internal/child.ts"
@@ -18,6 +19,8 @@ export interface StepContext {
   readonly idempotencyKey: string
   /** Of a model step behind limits: the model that is to be asked, and who is to hear what its provider says of them. */
   readonly call?: Pick<Permit, "model" | "heard"> | undefined
+  /** What an attempt has used that is interrupted, and cannot say so by how it ends: it counts (I8). */
+  readonly spent?: ((usage: Usage) => void) | undefined
   /** Live text for readers of the feed. Not journaled. */
   readonly emit: (channel: Channel, text: string) => Effect.Effect<void>
   /** What an earlier attempt saved, or what it had produced when it was cut; `undefined` if nothing. */

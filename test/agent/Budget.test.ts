@@ -286,7 +286,8 @@ describe("children", () => {
       expect(of(theirs, "SessionEnded")[0]!.outcome._tag).toBe("Cancelled")
       expect(theirs.at(-1)!.at).toBeLessThanOrEqual(mine.at(-1)!.at)
       expect(of(mine, "StepFailed")[0]).toMatchObject({ failure: { class: "Stopped" }, drawn: { modelCalls: 2 } })
-      expect(of(mine, "StepFailed")[0]!.usage!.usd).toBeCloseTo(0.3, 5)
+      // The one that was interrupted had not said anything yet.
+      expect(of(mine, "StepFailed")[0]!.usage!.usd).toBeCloseTo(0.3, 3)
     })
   )
 })

@@ -41,6 +41,21 @@ describe("interrupting a call", () => {
   )
 })
 
+describe("an answer without end", () => {
+  it.scopedLive("is not read on, is paid, and is not asked for again", () =>
+    Effect.gen(function* () {
+      const fake = yield* Fake.make
+      const much = "word ".repeat(100_001)
+      fake.script(Fake.hangAfter(7, Anthropic.message([Anthropic.text(much, much, much, much, "never read")])))
+      const error = yield* failure().pipe(Effect.provide(Anthropic.layer(fake)))
+      expect(error.failure).toMatchObject({ class: "InvalidRequest", code: "answer_too_long" })
+      expect(error.failure.message).toContain("longer than 2,000,000 characters")
+      expect(error.usage!.outputTokens).toBeGreaterThan(500_000)
+      yield* fake.hungUp
+    })
+  )
+})
+
 describe("silence (B2)", () => {
   it.scopedLive.each([
     ["before the first part", 0, undefined],

@@ -5,11 +5,13 @@
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Tool, Toolkit } from "@effect/ai"
-import { Effect, Layer, Schema } from "effect"
+import { Effect, Layer, Schema, Stream } from "effect"
 import { Agent } from "../../src/agent/index.ts"
 import { Client, TurnNotCompleted } from "../../src/client/index.ts"
 import { Runner } from "../../src/runner/index.ts"
 import { ScriptedModel } from "../../src/testing/index.ts"
+import * as Anthropic from "../support/FakeAnthropic.ts"
+import * as Fake from "../support/FakeProvider.ts"
 import { directory, entriesOf, tagged } from "../support/World.ts"
 
 const Again = Tool.make("again", { success: Schema.String })
@@ -100,6 +102,68 @@ describe("B3: limits", () => {
       expect((outcome as { readonly used: number }).used).toBeCloseTo(0.60024, 4)
       expect(kinds(entries, "model")).toBe(2)
     })
+  )
+
+  const long = "word ".repeat(4_000)
+  const Frugal = Agent.make("frugal", { budget: { usd: 0.1 } })
+
+  it.scopedLive(
+    "I8: answers that are cut are paid all the same: none is asked to go on that is not paid any more",
+    () =>
+      Effect.gen(function* () {
+        const home = yield* directory
+        const fake = yield* Fake.make
+        // The text's start and one piece of it, and no end.
+        fake.script(Fake.cutAfter(4, Anthropic.message([Anthropic.text(long, "never said")])))
+        const live = Runner.layerEmbedded({ agents: [Frugal], directory: home }).pipe(
+          Layer.provide(Anthropic.layer(fake))
+        )
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Frugal, "s")
+          yield* Effect.ignore(session.ask("Go"))
+          const { usage } = yield* session.state
+          expect(usage.usd).toBeGreaterThanOrEqual(0.1)
+          // 5,000 tokens of output each, and what they go on from.
+          expect(usage.usd).toBeLessThan(0.25)
+          expect(fake.requests.length).toBeLessThanOrEqual(3)
+          expect(tagged(yield* entriesOf("s"), "StepFailed")[0]!.failure).toMatchObject({ class: "Stopped" })
+        }).pipe(Effect.provide(live))
+      })
+  )
+
+  it.scopedLive(
+    "I8: so are those that somebody interrupts: a session cannot outspend its budget by never being done",
+    () =>
+      Effect.gen(function* () {
+        const home = yield* directory
+        const fake = yield* Fake.make
+        fake.script(Fake.hangAfter(4, Anthropic.message([Anthropic.text(long, "never said")])))
+        const Chatty = Agent.make("chatty", { budget: { session: { usd: 0.1 } } })
+        const live = Runner.layerEmbedded({ agents: [Chatty], directory: home }).pipe(
+          Layer.provide(Anthropic.layer(fake))
+        )
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Chatty, "s")
+          const turn = (n: number) =>
+            Effect.gen(function* () {
+              const accepted = yield* session.send(`Go ${n}`)
+              yield* session.feed().pipe(
+                Stream.takeUntil((event) =>
+                  event._tag === "Entry"
+                    ? event.recorded.entry._tag === "TurnEnded" && event.recorded.entry.turn === n
+                    : event._tag === "Delta" && event.step === `${n}` && event.text.endsWith("word ")
+                ),
+                Stream.runDrain
+              )
+              yield* session.interrupt
+              return (yield* session.result(accepted))._tag
+            })
+          const outcomes = yield* Effect.forEach([1, 2, 3, 4], turn)
+          expect(outcomes).toEqual(["Interrupted", "Interrupted", "LimitReached", "LimitReached"])
+          expect(fake.requests).toHaveLength(2)
+          expect((yield* session.state).usage.outputTokens).toBe(10_000)
+        }).pipe(Effect.provide(live))
+      })
   )
 
   it.scopedLive("I8: a budget of $0.10 never exceeds its last call, and children cannot outspend their parent", () =>

@@ -107,6 +107,7 @@ export const perform =
         ...(compact === undefined && !state.final ? {} : { toolChoice: "none" as const }),
         prefix,
         silence: options.silence,
+        onInterrupted: context.spent,
         onResponse:
           call === undefined
             ? undefined

@@ -93,6 +93,11 @@ export class Collector {
     this.#skipSpace = /\s$/.test(prefix)
   }
 
+  /** The provider has begun to answer: whatever becomes of that, it is paid. */
+  get hasBegun(): boolean {
+    return this.model !== null || this.characters > 0
+  }
+
   take(part: Response.AnyPart | Response.StreamPartEncoded): Delta | null {
     switch (part.type) {
       case "text-start":

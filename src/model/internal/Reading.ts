@@ -88,13 +88,24 @@ const emit = ({ onDelta }: Reading, deltas: ReadonlyArray<Delta>): Effect.Effect
       ? onDelta(deltas[0]!)
       : Effect.forEach(deltas, onDelta, { discard: true })
 
+/** No model's answer is as long: several times what the largest can say at once. */
+export const longest = 2_000_000
+
+const endless: Failure = {
+  class: "InvalidRequest",
+  message: `the answer was longer than ${longest.toLocaleString("en")} characters, and was not read on: the model, or what answers in its place, does not come to an end`,
+  code: "answer_too_long"
+}
+
 /** Whether what has come ends the answer. */
 const endedBy = ({ clock, collector }: Reading): End | null =>
   collector.error !== null
     ? failed(Classify.fromErrorEvent(collector.error.value, clock.unsafeCurrentTimeMillis()))
-    : collector.finish !== null
-      ? { _tag: "Finished" }
-      : null
+    : collector.characters > longest
+      ? failed(endless)
+      : collector.finish !== null
+        ? { _tag: "Finished" }
+        : null
 
 /** The end of a stream that did not say that it was complete. */
 const brokenOff = (reading: Reading, cause: Cause.Cause<Option.Option<AiError.AiError>>): Effect.Effect<End> => {

@@ -37,17 +37,25 @@ export const normalise = ({ metadata, usage }: Finish, table: Table, model: stri
   )
 }
 
-/** Four characters a token, as the providers say of English. */
+/**
+ * What an answer is taken to have used whose provider never said: four characters a token, as they say of English.
+ *
+ * @param prefix the text that it went on from
+ * @param characters how many came
+ */
 export const estimate = (
-  instructions: string | undefined,
-  messages: ReadonlyArray<Message>,
+  {
+    instructions = "",
+    messages
+  }: { readonly instructions?: string | undefined; readonly messages: ReadonlyArray<Message> },
+  prefix: string,
   characters: number,
   table: Table,
   model: string | null
 ): Usage =>
   priced(
     {
-      inputTokens: Math.ceil(((instructions?.length ?? 0) + JSON.stringify(messages).length) / 4),
+      inputTokens: Math.ceil((instructions.length + JSON.stringify(messages).length + prefix.length) / 4),
       outputTokens: Math.ceil(characters / 4),
       reasoningTokens: 0,
       cacheReadTokens: 0,

@@ -44,10 +44,12 @@ const failureOf = (
   return { failure: { class: "Defect", message: message.slice(0, 2_000) } }
 }
 
+/** @param spent what it has told to have used before it was interrupted */
 export const settle = (
   key: SessionKey,
   kind: StepKind,
-  exit: Exit.Exit<StepOutput, StepFailure>
+  exit: Exit.Exit<StepOutput, StepFailure>,
+  spent?: Usage
 ): Effect.Effect<AttemptExit, never, Blobs> => {
   const textsOnly = kind === "model"
   const unstorable = (error: StoreUnavailable): AttemptExit => ({ _tag: "Unstorable", error })
@@ -61,7 +63,7 @@ export const settle = (
       })
     })
   }
-  const { drawn, failure, partial, usage } = failureOf(exit.cause)
+  const { drawn, failure, partial, usage = spent } = failureOf(exit.cause)
   return Effect.zipWith(
     partial === undefined ? Effect.succeed(undefined) : Claim.check(key.namespace, fromUnknown(partial), { textsOnly }),
     Random.next,

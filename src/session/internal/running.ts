@@ -3,7 +3,7 @@ import { type Clock, Deferred, Duration, Effect, Fiber, FiberId } from "effect"
 import { type Blobs, Claim } from "../../blob/index.ts"
 import type { SessionKey, StepId } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
-import { totalTokens } from "../../domain/Usage.ts"
+import { totalTokens, type Usage } from "../../domain/Usage.ts"
 import { Feed, type Live } from "../../feed/index.ts"
 import type { Behaviour, StepOutput } from "../Behaviour.ts"
 import { poolOf } from "../Decide.ts"
@@ -119,12 +119,17 @@ export class Running {
     const { behaviour, clock, key, slots } = host
     let startedAt = step.dueAt
     let elsewhere: AttemptExit | null = null
+    let used: Usage | undefined
+    const spent = (usage: Usage) => {
+      used = usage
+    }
     const perform = Effect.suspend(() => {
       startedAt = Math.max(clock.unsafeCurrentTimeMillis(), step.dueAt)
       const away = slots.of(step.step)?.elsewhere
       slots.of(step.step)?.call?.begun()
-      if (away == null) return host.within(behaviour.perform(step, host.state.behaviour, this.contextOf(step, stop)))
-      return Effect.map(host.within(away(step, this.contextOf(step, null))), (exit) => {
+      if (away == null)
+        return host.within(behaviour.perform(step, host.state.behaviour, this.contextOf(step, stop, spent)))
+      return Effect.map(host.within(away(step, this.contextOf(step, null, spent))), (exit) => {
         elsewhere = exit
         return nothing
       })
@@ -142,7 +147,7 @@ export class Running {
     })
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(Effect.exit(restore(waited)), (exit) =>
-        Effect.map(elsewhere === null ? settle(key, step.kind, exit) : Effect.succeed(elsewhere), (settled) => {
+        Effect.map(elsewhere === null ? settle(key, step.kind, exit, used) : Effect.succeed(elsewhere), (settled) => {
           slots.of(step.step)?.call?.over(endingOf(settled))
           slots.release(step.step)
           if (!this.closed) host.ended(step, startedAt, settled)
@@ -165,7 +170,7 @@ export class Running {
     )
   }
 
-  private contextOf(step: OpenStep, stop: Attempt["stop"]): StepContext {
+  private contextOf(step: OpenStep, stop: Attempt["stop"], spent: NonNullable<StepContext["spent"]>): StepContext {
     const { host } = this
     const { behaviour, key, live, slots } = host
     return {
@@ -179,6 +184,7 @@ export class Running {
       get idempotencyKey() {
         return idempotencyKey(key, step.step)
       },
+      spent,
       emit: (channel, text) =>
         Effect.sync(() => {
           live.push(step.step, channel, text)
