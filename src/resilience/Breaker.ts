@@ -78,17 +78,22 @@ export class Breaker {
     return true
   }
 
+  /** A probe is being answered: however long that takes, the next may begin. */
+  answering(): void {
+    this.probing--
+  }
+
   /** The call ended in a way that says nothing, or was never sent. */
-  forgotten(probe: boolean): void {
-    if (probe) this.probing--
+  forgotten(probe: boolean, answering = false): void {
+    if (probe && !answering) this.probing--
   }
 
   /** The provider has answered, whatever it said. */
-  succeeded(probe: boolean): void {
+  succeeded(probe: boolean, answering = false): void {
     this.inRow = 0
     this.note(true)
     if (!probe) return
-    this.probing--
+    if (!answering) this.probing--
     // Another probe may have failed meanwhile.
     if (this.openUntil === null || ++this.answered < this.settings.answers) return
     this.openUntil = null
@@ -100,12 +105,13 @@ export class Breaker {
    * A failure that {@link speaks} of the provider.
    *
    * @param retryAfterMs how long it asked to be left alone
+   * @param answering it had begun to answer ({@link answering})
    */
-  failed(now: number, probe: boolean, retryAfterMs = 0): void {
+  failed(now: number, probe: boolean, retryAfterMs = 0, answering = false): void {
     this.inRow++
     this.note(false)
     if (probe) {
-      this.probing--
+      if (!answering) this.probing--
       this.open(now, retryAfterMs)
       return
     }

@@ -9,7 +9,7 @@
  * | a limit | as many in any window of the provider's, however it counts ({@link Meter}) |
  * | what is left, by the last answer | as many, and what refills until the time that it named |
  * | nothing | a few at once, one more for each that is answered |
- * | refused (429) | nothing until the time that it named; then a few, and from then on as many as were taken the last time |
+ * | refused (429) | nothing until the time that it named, five minutes at most; then a few, and from then on as many as were taken the last time |
  */
 import { Meter } from "./internal/Meter.ts"
 import { type Left, Told } from "./internal/Told.ts"
@@ -55,6 +55,8 @@ const againAtOnce = 2
 const unlikeFor = 32
 /** How long to wait where a refusal does not say: doubled each time, up to the window. */
 const refusedMs = 1_000
+/** Who asks for longer is tried again then: one wrong header must not stop everybody. */
+export const refusedMostMs = 300_000
 
 interface Grant {
   readonly number: number
@@ -272,7 +274,8 @@ export class Limiter {
       this.storms++
       this.stormAfter = this.numbers
     }
-    const wait = retryAfterMs ?? Math.min(this.rates.perMs, refusedMs * 2 ** Math.min(this.refusals - 1, 16))
+    const asked = retryAfterMs === undefined ? undefined : Math.min(retryAfterMs, refusedMostMs)
+    const wait = asked ?? Math.min(this.rates.perMs, refusedMs * 2 ** Math.min(this.refusals - 1, 16))
     this.refusedUntil = Math.max(this.refusedUntil, at + wait)
     // What is refused counts where a limit was told, for there are those who count it. One that is found out is of what is taken.
     if (this.rates.requests === undefined) this.unused(number)

@@ -174,6 +174,27 @@ describe("B4: providers that fail", () => {
     120_000
   )
 
+  it.scopedLive("one that wants to be left alone for hours is, by all: the next in the chain is asked at once", () =>
+    Effect.gen(function* () {
+      const first = yield* Fake.make
+      const second = yield* Fake.make
+      first.script(Fake.status(429, Anthropic.errorBody("rate_limit_error", "tomorrow"), { "retry-after": "7200" }))
+      second.script(whole)
+      const models = Models.layer({ first: Anthropic.layer(first), second: Anthropic.layer(second) })
+      const runner = Runner.layerEmbedded({ agents: [Careful], directory: yield* directory }).pipe(
+        Layer.provide(models)
+      )
+      yield* Effect.gen(function* () {
+        for (const id of ["one", "two", "three"]) {
+          const outcome = yield* Effect.flatMap(Client.session(Careful, id), outcomeOf)
+          expect(outcome._tag).toBe("Completed")
+        }
+      }).pipe(Effect.provide(runner))
+      expect(first.requests).toHaveLength(1)
+      expect(second.requests).toHaveLength(3)
+    })
+  )
+
   it.scopedLive(
     "one that is down is left alone, the next is asked at once, and when it is back it is asked again",
     () =>

@@ -68,28 +68,33 @@ describe("a breaker", () => {
   it("never has more probes out than it may, and always comes to let one go, whatever happens", () => {
     const event = fc.record({
       wait: fc.integer({ min: 0, max: 20_000 }),
-      what: fc.constantFrom("begin", "answered", "failed", "lost", "retryAfter"),
+      what: fc.constantFrom("begin", "answering", "answered", "failed", "lost", "retryAfter"),
       which: fc.nat(20)
     })
     fc.assert(
       fc.property(fc.array(event, { maxLength: 200 }), fc.integer({ min: 1, max: 3 }), (events, probes) => {
         const breaker = new Breaker({ ...defaults, probes, failures: 3 })
-        const out: Array<boolean> = []
+        const out: Array<{ readonly probe: boolean; answering: boolean }> = []
         let now = 0
         for (const { wait, what, which } of events) {
           now += wait
           if (what === "begin") {
-            if (breaker.admits(now)) out.push(breaker.begin(now))
+            if (breaker.admits(now)) out.push({ probe: breaker.begin(now), answering: false })
             else assert.notStrictEqual(breaker.state(now), "closed")
+          } else if (what === "answering") {
+            const one = out[which % Math.max(1, out.length)]
+            if (one === undefined || one.answering) continue
+            if (one.probe) breaker.answering()
+            one.answering = true
           } else if (out.length > 0) {
-            const [probe] = out.splice(which % out.length, 1)
-            if (what === "answered") breaker.succeeded(probe!)
-            else if (what === "lost") breaker.forgotten(probe!)
-            else breaker.failed(now, probe!, what === "retryAfter" ? 3_600_000 : 0)
+            const { answering, probe } = out.splice(which % out.length, 1)[0]!
+            if (what === "answered") breaker.succeeded(probe, answering)
+            else if (what === "lost") breaker.forgotten(probe, answering)
+            else breaker.failed(now, probe, what === "retryAfter" ? 3_600_000 : 0, answering)
           }
-          assert.isAtMost(out.filter((probe) => probe).length, probes)
+          assert.isAtMost(out.filter(({ answering, probe }) => probe && !answering).length, probes)
         }
-        for (const probe of out) breaker.forgotten(probe)
+        for (const { answering, probe } of out) breaker.forgotten(probe, answering)
         assert.isTrue(breaker.admits(now + defaults.openMostMs))
       })
     )

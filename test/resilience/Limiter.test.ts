@@ -308,6 +308,12 @@ describe("a limiter that knows nothing", () => {
     assert.isTrue(limiter.fits(3_000, 1))
   })
 
+  it("tries one again after five minutes that asked for longer", () => {
+    const limiter = new Limiter({ perMs: 60_000 })
+    limiter.refused(limiter.grant(0, 1), 0, 365 * 24 * 3_600_000)
+    assert.strictEqual(limiter.nextAt(0, 1), 300_000)
+  })
+
   it("goes on after refusals that do not say for how long, later each time", () => {
     const limiter = new Limiter({ perMs: 60_000 })
     const waits: Array<number> = []

@@ -105,7 +105,7 @@ class World {
       begin(lane.take(model, tokens))
       return () => {}
     }
-    return lane.wait({ namespace, session, model, tokens, granted: begin, opened: null })
+    return lane.wait({ namespace, session, model, tokens, granted: begin, shut: null })
   }
 
   /** All that is out is answered. */
@@ -343,6 +343,36 @@ describe("the breaker of a model", () => {
       world.answer()
       yield* pass(1_000)
       assert.strictEqual(world.sent.length, 14)
+    })
+  )
+
+  it.scoped("is half-open for no longer than a probe waits for an answer, however long that one is", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ breaker }, "a", "b")
+      for (let n = 0; n < 3; n++) world.call("a")
+      yield* pass(300)
+      world.answer("Overloaded")
+      yield* pass(300)
+      for (let n = 0; n < 3; n++) for (const runner of ["a", "b"]) world.call(runner)
+      yield* pass(10_500)
+      assert.strictEqual(world.sent.length, 4)
+      // It streams, and goes on to; the next is tried, and is not answered.
+      world.sent[3]!.permit.heard(undefined, true)
+      yield* pass(5_000)
+      assert.strictEqual(world.sent.length, 5)
+      world.sent[4]!.permit.heard(undefined, true)
+      yield* pass(1_000)
+      assert.strictEqual(world.sent.length, 6)
+      // Whole: now it is closed.
+      world.sent[3]!.permit.over({ tokens: 10 })
+      yield* pass(1_000)
+      assert.strictEqual(world.sent.length, 9)
+      // Those that were under way say nothing any more when they break off.
+      world.sent[4]!.permit.over({ failure: "Interrupted" })
+      world.sent[5]!.permit.over({ tokens: 10 })
+      for (let n = 0; n < 3; n++) world.call("b")
+      yield* pass(1_000)
+      assert.strictEqual(world.sent.length, 12)
     })
   )
 

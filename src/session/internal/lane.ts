@@ -49,8 +49,8 @@ export interface Asking {
   readonly model: string
   readonly tokens: number
   readonly granted: (permit: Permit) => void
-  /** Its model's breaker is open. */
-  readonly opened: (() => void) | null
+  /** Its model's breaker is open, or the provider wants to hear nothing. */
+  readonly shut: (() => void) | null
 }
 
 interface Waiting extends Wanted, Asking {
@@ -119,6 +119,11 @@ export class Lane {
     if (found === undefined) return { state: "closed", until: null }
     const until = this.copyAt + found.openMs
     return until > this.around.now() ? { state: "open", until } : { state: "half-open", until: null }
+  }
+
+  /** How much longer its provider wants to hear nothing. */
+  get blockedMs(): number {
+    return Math.max(0, (this.copy?.blockedMs ?? 0) - this.copyAgoMs)
   }
 
   /** Whether a call of this runner is trying it, or about to. */
@@ -308,7 +313,10 @@ export class Lane {
     this.recall = reply.recall
     for (const granted of reply.granted) if (this.outbox.confirm(granted)) this.granted(granted, reply.host)
     if (this.recall) this.permits.tidy(true)
-    for (const one of [...this.waiting.values()]) if (this.stateOf(one.model).state === "open") one.opened?.()
+    const isBlocked = this.blockedMs > 0
+    for (const one of [...this.waiting.values()]) {
+      if (isBlocked || this.stateOf(one.model).state === "open") one.shut?.()
+    }
     this.around.changed(this)
   }
 

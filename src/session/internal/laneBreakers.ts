@@ -34,12 +34,12 @@ export class Breakers {
   }
 
   /** Takes note of how a call ended. Returns whether its model's breaker stands otherwise now. */
-  judge({ failure, model, retryAfterMs }: Report, isProbe: boolean, now: number): boolean {
+  judge({ failure, model, retryAfterMs }: Report, isProbe: boolean, isAnswering: boolean, now: number): boolean {
     const breaker = this.of(model)
     const before = breaker.state(now)
-    if (failure !== undefined && Breaker.speaks(failure)) breaker.failed(now, isProbe, retryAfterMs)
-    else if (answered(failure)) breaker.succeeded(isProbe)
-    else breaker.forgotten(isProbe)
+    if (failure !== undefined && Breaker.speaks(failure)) breaker.failed(now, isProbe, retryAfterMs, isAnswering)
+    else if (answered(failure)) breaker.succeeded(isProbe, isAnswering)
+    else breaker.forgotten(isProbe, isAnswering)
     return breaker.state(now) !== before
   }
 }

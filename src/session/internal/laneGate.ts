@@ -2,7 +2,8 @@
  * Slots for steps that call a model: of the runner's pool, and of the model's lane. The call waits for the lane first, so that
  * a provider that lets nothing through holds up no slot.
  *
- * Of a chain of models the first is asked whose breaker is not open. One that is half-open is tried by one call at a time,
+ * Of a chain of models the first is asked whose breaker is not open, and whose provider does not want to be left alone for
+ * long. One that is half-open is tried by one call at a time,
  * where the others have another one to go to.
  */
 import type { Gate, Lease } from "./gate.ts"
@@ -30,6 +31,11 @@ const from = (chain: ReadonlyArray<Link>, model: string | undefined): ReadonlyAr
   return at > 0 ? chain.slice(at) : chain
 }
 
+/** How long a provider may ask to be left alone before the next of the chain is asked, in milliseconds. */
+const patienceMs = 30_000
+
+const isLeftAlone = ({ lane }: Link): boolean => lane !== null && lane.blockedMs > patienceMs
+
 const isUsable = ({ lane, model }: Link, isLast: boolean): boolean => {
   if (lane === null) return true
   const { state } = lane.stateOf(model)
@@ -37,7 +43,10 @@ const isUsable = ({ lane, model }: Link, isLast: boolean): boolean => {
 }
 
 /** Which model is asked now: where none is usable, the one that will be first. */
-const pick = (links: ReadonlyArray<Link>): Link => {
+const pick = (chain: ReadonlyArray<Link>): Link => {
+  if (chain.length === 1) return chain[0]!
+  const asked = chain.filter((link) => !isLeftAlone(link))
+  const links = asked.length === 0 ? chain : asked
   const usable = links.find((link, i) => isUsable(link, i === links.length - 1))
   if (usable !== undefined) return usable
   const untilOf = ({ lane, model }: Link) => lane?.stateOf(model).until ?? 0
@@ -114,7 +123,7 @@ export const limited = (
           model,
           tokens: tokensFor(lane),
           granted: through,
-          opened: () => {
+          shut: () => {
             if (!mayMove()) return
             giveUp()
             go()

@@ -13,6 +13,8 @@ export const idOf = (known: Known, own: string): string => `${known.name}/${own}
 export interface Permit extends Granted {
   readonly runner: Known
   readonly probe: string | null
+  /** The provider has begun to answer it. */
+  isAnswering: boolean
 }
 
 /** A runner that asks its lane's host for permits, as the host knows it. */

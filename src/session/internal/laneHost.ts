@@ -180,7 +180,7 @@ export class LaneHost {
     const now = this.around.now()
     const number = this.limiter.grant(now, tokens)
     const probe = this.breakers.of(model).begin(now) ? model : null
-    known.permits.set(id, { id, number, tokens, isSpare: false, runner: known, probe })
+    known.permits.set(id, { id, number, tokens, isSpare: false, runner: known, probe, isAnswering: false })
   }
 
   private take(known: Known, report: Report): void {
@@ -191,19 +191,21 @@ export class LaneHost {
     if (report.heard !== undefined) this.limiter.heard(number, at, report.heard)
     if (report.what === "seen") {
       this.limiter.seen(number, at)
+      if (probe !== null && !permit.isAnswering) this.breakers.of(probe).answering()
+      permit.isAnswering = true
       return
     }
     known.permits.delete(report.id)
     known.untold.delete(report.id)
     if (report.what === "unused") {
       this.limiter.unused(number)
-      if (probe !== null) this.breakers.of(probe).forgotten(true)
+      if (probe !== null) this.breakers.of(probe).forgotten(true, permit.isAnswering)
       return
     }
     const { failure } = report
     if (failure === "RateLimited") this.limiter.refused(number, at, report.retryAfterMs)
     else this.limiter.ended(number, at, report.tokens, answered(failure))
-    const isOther = this.breakers.judge(report, probe !== null, this.around.now())
+    const isOther = this.breakers.judge(report, probe !== null, permit.isAnswering, this.around.now())
     if (isOther || failure === "RateLimited") this.tell()
   }
 
@@ -243,9 +245,9 @@ export class LaneHost {
     this.runners.delete(known.name)
     for (const ticket of [...this.queue.all]) if (ticket.runner === known) this.queue.remove(ticket.id)
     // It may have sent them just now.
-    for (const { number, probe } of known.permits.values()) {
+    for (const { isAnswering, number, probe } of known.permits.values()) {
       this.limiter.ended(number, now, undefined, false)
-      if (probe !== null) this.breakers.of(probe).forgotten(true)
+      if (probe !== null) this.breakers.of(probe).forgotten(true, isAnswering)
     }
   }
 
@@ -263,7 +265,7 @@ export class LaneHost {
   private grant(runner: Known, id: string, tokens: number, probe: string | null, isSpare: boolean): Granted {
     const number = this.limiter.grant(this.around.now(), tokens)
     const granted: Granted = { id, number, tokens, isSpare }
-    runner.permits.set(id, { ...granted, runner, probe })
+    runner.permits.set(id, { ...granted, runner, probe, isAnswering: false })
     runner.untold.set(id, granted)
     runner.hasNews = true
     if (runner.name === this.around.self() && this.runners.size > 1) this.ahead.granted(number, this.around.now())
