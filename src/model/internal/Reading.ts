@@ -88,8 +88,8 @@ const emit = ({ onDelta }: Reading, deltas: ReadonlyArray<Delta>): Effect.Effect
       ? onDelta(deltas[0]!)
       : Effect.forEach(deltas, onDelta, { discard: true })
 
-/** No model's answer is as long: several times what the largest can say at once. */
-export const longest = 2_000_000
+/** No model's answer is as long, in characters: many times what the largest can say at once. */
+export const longest = 20_000_000
 
 const endless: Failure = {
   class: "InvalidRequest",
