@@ -93,7 +93,9 @@ export const make = ({ style, terminal, width }: Options): View => {
     const seen = steps.get(event.step) ?? { kind: "", label: "", text: "", progress: "" }
     steps.set(event.step, seen)
     if (event.channel === "progress") {
-      const lines = (seen.progress + event.text).split("\n")
+      const gap =
+        event.skipped === undefined ? "" : `${seen.progress === "" ? "" : "\n"}… (${event.skipped} characters)\n`
+      const lines = (seen.progress + gap + event.text).split("\n")
       seen.progress = lines.pop()!
       return lines.map((text) => say(style.dim(`  │ ${line(text, width - 6)}`))).reduce(join, nothing)
     }

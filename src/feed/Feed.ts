@@ -23,6 +23,8 @@ export type FeedEvent =
       readonly step: StepId
       readonly channel: Channel
       readonly text: string
+      /** Units of progress in front of this text that came too fast for this reader and are gone; absent where none are. */
+      readonly skipped?: number
     }
   /** Text of a step is void beyond these lengths: forget it, it comes anew. */
   | {
@@ -75,11 +77,12 @@ class Builder {
     return encode({ seq: this.seq, seen: this.seen })
   }
 
-  delta(step: StepId, channel: Channel, text: string): void {
+  delta(step: StepId, channel: Channel, text: string, skipped = 0): void {
     if (text.length === 0) return
     const seen = this.seen[step] ?? nothing
-    this.seen[step] = { ...seen, [channel]: seen[channel] + text.length }
-    this.events.push({ _tag: "Delta", cursor: this.cursor, step, channel, text })
+    this.seen[step] = { ...seen, [channel]: seen[channel] + skipped + text.length }
+    const gap = skipped === 0 ? {} : { skipped }
+    this.events.push({ _tag: "Delta", cursor: this.cursor, step, channel, text, ...gap })
   }
 
   rewind(step: StepId, to: Seen): void {
@@ -132,7 +135,8 @@ class Builder {
       // The reader has moved on since it asked (an entry in between told it more): skip what it has.
       const seen = (this.seen[step.step] ?? nothing)[channel]
       if (seen < step.at[channel]) continue
-      this.delta(step.step, channel, step[channel].slice(seen - step.at[channel]))
+      const begins = step.at[channel] + (channel === "progress" ? (step.skipped ?? 0) : 0)
+      this.delta(step.step, channel, step[channel].slice(Math.max(0, seen - begins)), Math.max(0, begins - seen))
     }
   }
 }

@@ -3,24 +3,56 @@
  *
  * It is addressed by length: a reader says how much it has seen and gets the rest, so that a slow reader gets fewer and
  * larger pieces, and nothing is kept per reader. It dies with the runner; the feed then says `Rewind`.
+ *
+ * Text and reasoning are kept whole: they are a model's answer, which ends. A tool's progress may go on for days, so that
+ * only its last is kept; a reader that is further behind is told how much it has missed.
  */
 import type { StepId } from "../domain/Id.ts"
 import { type Channel, type Seen, nothing } from "./Cursor.ts"
+
+/** How much of a step's progress is kept, in units. */
+export const progressMost = 1024 * 1024
+/** What a piece weighs beside its text, in units. */
+const pieceWeight = 64
 
 /** Text that grows at its end and is read from anywhere. Reading costs what is read, not what is there. */
 class Growing {
   private readonly pieces: Array<string> = []
   private readonly offsets: Array<number> = []
+  private weight = 0
+  /** Of all there has been. */
   length = 0
+
+  /** @param most how much of its end is kept */
+  constructor(private readonly most = Number.POSITIVE_INFINITY) {}
 
   push(text: string): void {
     if (text.length === 0) return
-    this.pieces.push(text)
-    this.offsets.push(this.length)
-    this.length += text.length
+    const end = this.length + text.length
+    const piece = text.length > this.most ? text.slice(-this.most) : text
+    this.pieces.push(piece)
+    this.offsets.push(end - piece.length)
+    this.length = end
+    this.weight += piece.length + pieceWeight
+    if (this.weight > this.most) this.forget()
   }
 
-  /** At most `limit` units and the rest of a piece, from `offset` on. */
+  /** Where what is kept begins. */
+  get start(): number {
+    return this.offsets[0] ?? 0
+  }
+
+  /** A quarter at once, for each time moves what stays. The last piece stays, however long. */
+  private forget(): void {
+    let count = 0
+    for (; count < this.pieces.length - 1 && this.weight > 0.75 * this.most; count++) {
+      this.weight -= this.pieces[count]!.length + pieceWeight
+    }
+    this.pieces.splice(0, count)
+    this.offsets.splice(0, count)
+  }
+
+  /** At most `limit` units and the rest of a piece, from `offset` on, which is not before the start. */
   from(offset: number, limit: number): string {
     if (offset >= this.length) return ""
     let low = 0
@@ -46,17 +78,21 @@ export interface LiveStep {
   readonly text: string
   readonly reasoning: string
   readonly progress: string
+  /** Units of progress before that text which it has not seen and which are not kept any more; left out where none are. */
+  readonly skipped?: number | undefined
 }
 
 /** How much text one pull carries of one channel. */
 const pullLimit = 256 * 1024
+
+const progress = () => new Growing(progressMost)
 
 export class Live {
   private readonly steps = new Map<string, Record<Channel, Growing>>()
 
   /** Begins a step's text anew; `kept` is what the journal has of it already. */
   begin(step: StepId, kept: { readonly text: string; readonly reasoning: string }): void {
-    const channels = { text: new Growing(), reasoning: new Growing(), progress: new Growing() }
+    const channels = { text: new Growing(), reasoning: new Growing(), progress: progress() }
     channels.text.push(kept.text)
     channels.reasoning.push(kept.reasoning)
     this.steps.set(step, channels)
@@ -68,7 +104,7 @@ export class Live {
   goOn(step: StepId): void {
     const channels = this.steps.get(step)
     if (channels !== undefined)
-      this.steps.set(step, { text: channels.text, reasoning: new Growing(), progress: new Growing() })
+      this.steps.set(step, { text: channels.text, reasoning: new Growing(), progress: progress() })
   }
 
   has(step: StepId): boolean {
@@ -99,12 +135,14 @@ export class Live {
         channels.reasoning.length > at.reasoning ||
         channels.progress.length > at.progress
       ) {
+        const skipped = Math.max(0, channels.progress.start - at.progress)
         steps.push({
           step: step as StepId,
           at,
           text: channels.text.from(at.text, pullLimit),
           reasoning: channels.reasoning.from(at.reasoning, pullLimit),
-          progress: channels.progress.from(at.progress, pullLimit)
+          progress: channels.progress.from(at.progress + skipped, pullLimit),
+          ...(skipped === 0 ? {} : { skipped })
         })
       }
     }

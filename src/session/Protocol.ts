@@ -35,7 +35,8 @@ export const LiveStep = Schema.Struct({
   at: Cursor.Seen,
   text: Schema.String,
   reasoning: Schema.String,
-  progress: Schema.String
+  progress: Schema.String,
+  skipped: Schema.optional(Schema.Int)
 })
 
 /** The journal's end, and the live text beyond the reader's cursor at that very moment. */
