@@ -4,7 +4,7 @@
  * Pure: `evolve` folds what happened into the conversation, `decide` says what comes next. The plan *is* `decide`: nothing
  * is replayed, so a changed prompt, tool or model never breaks a conversation in flight.
  */
-import type { Entry, Noted, Send } from "../domain/Entry.ts"
+import type { Cut, Entry, Noted, Send } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
@@ -22,7 +22,7 @@ export type { CompactOutput, ModelInput, ModelOutput, ToolInput, ToolOutput } fr
 export { decide, type Options } from "./internal/plan.ts"
 
 /** The version of {@link Conversation}'s shape. */
-export const stateVersion = 5
+export const stateVersion = 6
 
 /** A tool call of the last answer. */
 export interface Call {
@@ -60,6 +60,8 @@ export interface Conversation {
   readonly compaction: Compacting
   /** The turn's next answer is its last: whatever it says, the turn ends. */
   readonly final: boolean
+  /** The last answer was cut off. */
+  readonly cut?: Cut | undefined
 }
 
 export const initial: Conversation = {
@@ -155,13 +157,8 @@ const told = (state: Conversation, { detail, kind }: Noted): Conversation => {
   }
   if (kind !== State.lastWords) return state
   const { final } = detail as { readonly final?: boolean }
-  return noted({ ...state, final: final === true }, kind, final === true ? finalText : concludeText)
+  return noted({ ...state, final: final === true }, kind, final === true ? Told.final : Told.conclude)
 }
-
-const concludeText =
-  "[Note from the runtime] The budget of this turn is nearly used up. Conclude now: answer with what you have, and say what is missing. Call further tools only if you cannot answer without them."
-const finalText =
-  "[Note from the runtime] The budget of this turn is used up but for this one answer, which is your last. Call no tools. Answer with what you have, and say what is missing."
 
 /** With the policy that the message of a turn names, and no other. */
 const policyOf = (state: Conversation, command: string): Conversation => {
@@ -209,9 +206,11 @@ export const evolve = (state: Conversation, entry: Entry): Conversation => {
         return answer(seen, isCall(entry.step), { value: result, isError })
       }
       if (entry.step === state.compaction.step) return shortened(state, entry.output as unknown as CompactOutput)
-      const { model, parts } = entry.output as unknown as ModelOutput
+      const { finish, model, parts } = entry.output as unknown as ModelOutput
       const calls = callsOf(parts).map((call) => (state.final ? { ...call, result: tooLate } : call))
-      const answered = append({ ...state, model, compaction: notCompacting }, { role: "assistant", parts })
+      const { cut: _, ...before } = state
+      const cut = finish === "length" ? ({ cut: finish } as const) : {}
+      const answered = append({ ...before, ...cut, model, compaction: notCompacting }, { role: "assistant", parts })
       return settle({
         ...answered,
         size: entry.usage === undefined ? answered.size : entry.usage.inputTokens + entry.usage.outputTokens,

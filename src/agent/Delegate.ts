@@ -65,10 +65,16 @@ export const offered = (own: Toolkit.Any, delegates: Readonly<Record<string, Del
 
 const answer = (result: Json, isError: boolean): ToolOutput => ({ result, isError })
 
+/** Nobody but the model that asked reads it. A text that is stored elsewhere stays as it is. */
+const withCut = (output: Json): Json =>
+  typeof output !== "string" || parse(output) !== null
+    ? output
+    : `${output}\n\n[The answer was cut off here: the agent's model reached its limit of output.]`
+
 const answerOf = (outcome: SessionOutcome): ToolOutput => {
   switch (outcome._tag) {
     case "Completed":
-      return answer(outcome.output, false)
+      return answer(outcome.cut === undefined ? outcome.output : withCut(outcome.output), false)
     case "Cancelled":
       return answer("The agent was stopped before it had an answer.", true)
     case "Failed":

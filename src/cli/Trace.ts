@@ -50,6 +50,9 @@ const transformOf = (output: Json | undefined): string | undefined => {
   return typeof name === "string" ? name : undefined
 }
 
+const isCut = (output: Json | undefined): boolean =>
+  (output as { readonly finish?: unknown } | null | undefined)?.finish === "length"
+
 const closeStep = (
   building: Building,
   { at, epoch }: Recorded,
@@ -85,6 +88,7 @@ const closeStep = (
     const attempts =
       entry.settled === undefined || step.attempts.length === 0 ? [...step.attempts, last] : step.attempts
     const transform = transformOf(entry.output)
+    const cut = step.kind === "model" && outcome === "succeeded" && isCut(entry.output)
     const verdict = outcome === "succeeded" ? "happened" : "did not happen"
     return {
       ...step,
@@ -94,6 +98,7 @@ const closeStep = (
       attempts,
       usage: sum(step.usage, entry.usage),
       epochs: step.epochs.includes(epoch) ? step.epochs : [...step.epochs, epoch],
+      ...(cut ? { cut: "length" as const } : {}),
       ...(transform === undefined ? {} : { transform }),
       ...(entry.settled === undefined ? {} : { settled: { verdict, command: entry.settled } })
     }

@@ -1,5 +1,5 @@
 /** What a session did, as data: turns, their steps, and every attempt of each. `Trace` makes it of a journal. */
-import type { Decided, NextInput, Reconciled, SessionOutcome, StepKind, TurnOutcome } from "../domain/Entry.ts"
+import type { Cut, Decided, NextInput, Reconciled, SessionOutcome, StepKind, TurnOutcome } from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { Json } from "../domain/Json.ts"
 import type { Usage } from "../domain/Usage.ts"
@@ -38,6 +38,8 @@ export interface Step {
   readonly usage: Usage | null
   /** Owners of the session while it was open: more than one when a runner died. */
   readonly epochs: ReadonlyArray<number>
+  /** The model reached its limit of output: its answer ends in the middle. */
+  readonly cut?: Cut
   /** The transform that made what the model sees of the result. */
   readonly transform?: string
   /** What somebody has said became of it, and the command that said so. */

@@ -6,7 +6,7 @@
  *   rest as plain lines to stderr;
  * - JSON: one event a line, all to stdout.
  */
-import type { Command, Recorded } from "../domain/Entry.ts"
+import type { Command, Recorded, TurnOutcome } from "../domain/Entry.ts"
 import { add, type Usage, zero } from "../domain/Usage.ts"
 import type { FeedEvent } from "../feed/index.ts"
 import { duration, line, money, visible } from "./internal/Format.ts"
@@ -57,6 +57,11 @@ interface Options {
 }
 
 const endings: Readonly<Record<string, string>> = { LimitReached: "met a limit", Looped: "went in circles" }
+
+const ending = (outcome: TurnOutcome): string =>
+  outcome._tag === "Completed" && outcome.cut !== undefined
+    ? "completed, but cut off by the model's limit of output"
+    : (endings[outcome._tag] ?? outcome._tag.toLowerCase())
 
 const said = (command: Command): string => {
   switch (command._tag) {
@@ -188,7 +193,7 @@ export const make = ({ style, terminal, width }: Options): View => {
       case "TurnEnded": {
         const { inputTokens, outputTokens, usd } = turn.usage
         const facts = [
-          `turn ${entry.turn} ${endings[entry.outcome._tag] ?? entry.outcome._tag.toLowerCase()}`,
+          `turn ${entry.turn} ${ending(entry.outcome)}`,
           `${turn.steps} ${turn.steps === 1 ? "step" : "steps"}`,
           ...(turn.startedAt === 0 ? [] : [duration(at - turn.startedAt)]),
           `${inputTokens} → ${outputTokens} tokens`,

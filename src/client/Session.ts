@@ -89,9 +89,13 @@ export interface Session {
     message: string | ReadonlyArray<UserPart>,
     options?: SendOptions
   ) => Effect.Effect<Accepted, Unavailable | Refused>
-  /** How the turn of a message ended; waits for it. Give what `send` returned. */
+  /**
+   * How the turn of a message ended; waits for it. Give what `send` returned. `Completed` with `cut: "length"` has an
+   * answer that ends in the middle: the model reached its limit of output (`max_tokens`), which is raised where the model
+   * is made; or send a message to go on.
+   */
   readonly result: (accepted: Accepted) => Effect.Effect<TurnOutcome, FeedFailure | Errors.SessionClosed>
-  /** Sends a message and waits for the answer's text. */
+  /** Sends a message and waits for the answer's text, also where it was cut off: `result` says whether it was. */
   readonly ask: (
     message: string | ReadonlyArray<UserPart>,
     options?: SendOptions

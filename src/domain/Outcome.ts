@@ -8,9 +8,19 @@ import { Limit, LimitScope } from "./Limit.ts"
 export const LoopKind = Schema.Literal("repeat", "cycle", "stale")
 export type LoopKind = typeof LoopKind.Type
 
+/** Why an answer is not all that its model had to say: the model reached its limit of output (`max_tokens`). */
+export const Cut = Schema.Literal("length")
+export type Cut = typeof Cut.Type
+
+/** `cut`: the answer was cut off in the middle; absent from one that is whole. */
+const Completed = Schema.TaggedStruct("Completed", {
+  output: Json,
+  cut: Schema.optionalWith(Cut, { exact: true })
+})
+
 /** How a turn ended. */
 export const TurnOutcome = Schema.Union(
-  Schema.TaggedStruct("Completed", { output: Json }),
+  Completed,
   Schema.TaggedStruct("Interrupted", { reason: Schema.optional(Text) }),
   Schema.TaggedStruct("LimitReached", {
     limit: Limit,
@@ -26,7 +36,7 @@ export const TurnOutcome = Schema.Union(
 export type TurnOutcome = typeof TurnOutcome.Type
 
 export const SessionOutcome = Schema.Union(
-  Schema.TaggedStruct("Completed", { output: Json }),
+  Completed,
   Schema.TaggedStruct("Cancelled", { reason: Schema.optional(Text) }),
   Schema.TaggedStruct("Failed", { failure: Failure })
 )

@@ -8,6 +8,7 @@ import type { Effect } from "effect"
 import type {
   Amounts,
   Command,
+  Cut,
   Decision,
   Drawn,
   Entry,
@@ -37,8 +38,8 @@ export type Action =
       /** It is a child: it has a share of what is left of the budget, at most so much. */
       readonly share?: Amounts | undefined
     }
-  /** The turn is done. */
-  | { readonly _tag: "EndTurn"; readonly output: Json }
+  /** The turn is done, with an answer that may have been cut off. */
+  | { readonly _tag: "EndTurn"; readonly output: Json; readonly cut?: Cut | undefined }
   /** The turn cannot go on. */
   | { readonly _tag: "FailTurn"; readonly failure: Failure }
   /** The turn ends in a way of its own. Where `ask` says so, only if somebody decides that: it is paused first. */

@@ -116,7 +116,7 @@ export const plan = <S>(
         entries.push({ _tag: "Noted", kind: action.kind, detail: action.detail })
         break
       case "EndTurn":
-        return just([...entries, ...endTurn(state, { _tag: "Completed", output: action.output })])
+        return just([...entries, ...endTurn(state, completed(action))])
       case "FailTurn": {
         // What was not tried again for want of money has not failed.
         const over = action.failure.class === "Stopped" ? Budget.met(accounts, wanted) : null
@@ -180,6 +180,12 @@ export const plan = <S>(
   }
   return settled(entries, intended, waiting)
 }
+
+const completed = ({ cut, output }: Extract<Action, { _tag: "EndTurn" }>): TurnOutcome => ({
+  _tag: "Completed",
+  output,
+  ...(cut === undefined ? {} : { cut })
+})
 
 /** Notes about steps that all wait come with the first of these. */
 const settled = (entries: ReadonlyArray<Entry>, intended: number, waiting: ReadonlyArray<Waiting>): Plan => ({

@@ -22,6 +22,8 @@ export interface TextOptions {
   /** The pause before each piece. */
   readonly delay?: Duration.DurationInput | undefined
   readonly usage?: ScriptedUsage | undefined
+  /** The model reaches its limit of output with this text: `finish` is `length`. */
+  readonly cut?: boolean | undefined
 }
 
 /** One answer: a text, or calls, or both. */

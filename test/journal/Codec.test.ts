@@ -91,6 +91,10 @@ describe("the codec of entries", () => {
     ["TimerCleared", `{"v":1,"entry":{"_tag":"TimerCleared","timer":"t"}}`],
     ["Noted", `{"v":1,"entry":{"_tag":"Noted","kind":"k","detail":null}}`],
     ["TurnEnded", `{"v":1,"entry":{"_tag":"TurnEnded","turn":1,"outcome":{"_tag":"Completed","output":"o"}}}`],
+    [
+      "TurnEnded",
+      `{"v":1,"entry":{"_tag":"TurnEnded","turn":1,"outcome":{"_tag":"Completed","output":"o","cut":"length"}}}`
+    ],
     ["SessionEnded", `{"v":1,"entry":{"_tag":"SessionEnded","outcome":{"_tag":"Cancelled"}}}`]
   ]
   it.each(golden)("reads a %s of version 1", (tag, row) => {

@@ -108,8 +108,8 @@ export const decide =
     if (state.calls !== null) return toolSteps(state.calls, repeatable, shareOf)
     for (const id in session.open) if (session.open[id]!.kind === "model") return []
     const last = Pages.last(state.messages)
-    if (last?.role === "assistant" && state.failure === null) return [{ _tag: "EndTurn", output: textOf(last.parts) }]
-    if (state.final && last?.role === "tool") return [{ _tag: "EndTurn", output: lastText(state) }]
+    if (last?.role === "assistant" && state.failure === null) return [endTurn(state, textOf(last.parts))]
+    if (state.final && last?.role === "tool") return [endTurn(state, lastText(state))]
     const first = loopAction(state, loops) ?? compactAction(state, compaction)
     return [
       first ?? {
@@ -121,6 +121,12 @@ export const decide =
       }
     ]
   }
+
+const endTurn = ({ cut }: Conversation, output: string): Action => ({
+  _tag: "EndTurn",
+  output,
+  ...(cut === undefined ? {} : { cut })
+})
 
 /** What the model said last. */
 const lastText = ({ messages }: Conversation): string => {

@@ -35,3 +35,9 @@ export const ofSettled = (call: string, { result, verdict }: DoubtSettled): stri
       : `It happened. Its result: ${JSON.stringify(Claim.preview(result ?? null))}`
   return `[Note from the runtime] It is known now what became of the call ${call}, whose outcome was unknown. ${what}`
 }
+
+/** What the model is told near the end of its budget, and before its last answer. */
+export const conclude =
+  "[Note from the runtime] The budget of this turn is nearly used up. Conclude now: answer with what you have, and say what is missing. Call further tools only if you cannot answer without them."
+export const final =
+  "[Note from the runtime] The budget of this turn is used up but for this one answer, which is your last. Call no tools. Answer with what you have, and say what is missing."

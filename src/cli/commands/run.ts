@@ -48,6 +48,9 @@ const agentOf = (where: Where.Where, module: Module.Loaded, session: string) =>
     return found ?? (yield* new AgentNotNamed({ path: module.path, known: module.agents.map(({ name }) => name) }))
   })
 
+const cutOff =
+  "the answer was cut off: the model reached its limit of output. Allow it more where the module makes the model (Anthropic: `config: { max_tokens: 16384 }`, 4096 unless told; OpenAI: `max_output_tokens`), or ask it to go on\n"
+
 const pageEntries = 256
 
 /** The place in front of the turn that runs now, read backwards from the journal's end. */
@@ -98,6 +101,7 @@ export const main = (options: Options) =>
       Effect.gen(function* () {
         if (options.json) yield* Output.out(Output.json({ type: "result", session: existing.id, ...last }))
         if (last.outcome._tag !== "Completed") return yield* new TurnNotCompleted({ outcome: last.outcome })
+        if (last.outcome.cut !== undefined && !options.json) yield* Output.err(cutOff)
       })
 
     const work = Effect.gen(function* () {

@@ -18,7 +18,7 @@ const turnOutcome = (turn: Turn, style: Style): string => {
   }
   switch (outcome._tag) {
     case "Completed":
-      return style.green("completed")
+      return outcome.cut === undefined ? style.green("completed") : style.yellow("completed, but cut off")
     case "Interrupted":
       return style.yellow(`interrupted${outcome.reason === undefined ? "" : `: ${line(outcome.reason, 60)}`}`)
     case "LimitReached":
@@ -76,6 +76,7 @@ const stepLines = (step: Step, names: number, width: number, style: Style): Read
     `${outcome}${" ".repeat(Math.max(0, 8 - plain))}`,
     (step.durationMs === null ? "" : duration(step.durationMs)).padStart(8),
     step.usage === null ? "" : style.dim(`${tokens(step.usage)}  ${money(step.usage.usd)}`),
+    step.cut === undefined ? "" : style.yellow("cut off by the model's limit of output"),
     step.transform === undefined ? "" : style.dim(`through ${line(step.transform, 32)}`),
     step.settled === undefined ? "" : style.yellow(`settled: it ${step.settled.verdict}`)
   ]

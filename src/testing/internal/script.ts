@@ -87,7 +87,7 @@ const say = (script: Script, { calls, options, text }: Said, prompt: Prompt.Prom
   const outputTokens = options.usage?.outputTokens ?? Math.ceil(text.length / 4)
   parts.push({
     type: "finish",
-    reason: calls.length > 0 ? "tool-calls" : "stop",
+    reason: options.cut === true ? "length" : calls.length > 0 ? "tool-calls" : "stop",
     usage: { ...options.usage, inputTokens, outputTokens, totalTokens: inputTokens + outputTokens }
   })
   return paced(parts, delay)
