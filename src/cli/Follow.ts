@@ -11,6 +11,10 @@ export const view = (json: boolean, colours: boolean): View.View =>
     ? View.jsonView
     : View.make({ terminal: Output.isTerminal(), style: Output.style(colours), width: Output.width() })
 
+/** Writes what a view has made. */
+export const write = ({ err, out }: View.Words): Effect.Effect<void, ReaderGone> =>
+  Effect.zipRight(Output.out(out), Output.err(err))
+
 /** Shows events until one is the last; nothing after it is shown. */
 export const show = <E, R, E2>(
   feed: Stream.Stream<FeedEvent, E, R>,
@@ -19,8 +23,7 @@ export const show = <E, R, E2>(
 ): Effect.Effect<void, E | E2 | ReaderGone, R> =>
   feed.pipe(
     Stream.takeUntilEffect((event) => {
-      const { err, out } = view.event(event)
-      return Output.out(out).pipe(Effect.zipRight(Output.err(err)), Effect.zipRight(isLast(event)))
+      return Effect.zipRight(write(view.event(event)), isLast(event))
     }),
     Stream.runDrain
   )

@@ -11,6 +11,7 @@ import { add, type Usage, zero } from "../domain/Usage.ts"
 import type { FeedEvent } from "../feed/index.ts"
 import { duration, line, money, visible } from "./internal/Format.ts"
 import { end, next } from "./internal/Next.ts"
+import * as Waiting from "./internal/Waiting.ts"
 import { json, type Style } from "./Output.ts"
 
 export interface Words {
@@ -22,6 +23,7 @@ const nothing: Words = { out: "", err: "" }
 
 export interface View {
   readonly event: (event: FeedEvent) => Words
+  readonly waits: (waits: Waiting.Waits) => Words
 }
 
 /** A feed event as one JSON line: `delta`, `rewind` or `entry`, each with the cursor to go on from. */
@@ -40,7 +42,10 @@ export const toJson = (event: FeedEvent): string => {
   }
 }
 
-export const jsonView: View = { event: (event) => ({ out: toJson(event), err: "" }) }
+export const jsonView: View = {
+  event: (event) => ({ out: toJson(event), err: "" }),
+  waits: (waits) => ({ out: json({ type: "waiting", ...waits }), err: "" })
+}
 
 interface Seen {
   readonly kind: string
@@ -209,6 +214,7 @@ export const make = ({ style, terminal, width }: Options): View => {
   }
 
   return {
+    waits: (waits) => say(style.yellow(`… ${line(waits.name, 40)} ${Waiting.words(waits)}`)),
     event: (event) => {
       switch (event._tag) {
         case "Delta":

@@ -1,5 +1,6 @@
 /** What a person sees in a trace and while a turn runs, of things that are easily overlooked. */
 import { describe, expect, it } from "@effect/vitest"
+import * as Waiting from "../../src/cli/internal/Waiting.ts"
 import { lines } from "../../src/cli/internal/TraceView.ts"
 import { style } from "../../src/cli/Output.ts"
 import * as Trace from "../../src/cli/Trace.ts"
@@ -59,6 +60,32 @@ describe("an answer that was cut off", () => {
       expect(trace(entries).turns[0]!.steps[0]).not.toHaveProperty("cut")
     }
     expect(tailed(answered("stop"))).not.toContain("cut off")
+  })
+})
+
+describe("a call that waits", () => {
+  const provider = { lane: "l", model: "gpt", reason: "blocked", until: at0 + 60_000 } as const
+  const waits = { pool: "model", kind: "model", name: "a", step, attempt: 2, lacks: "slot", since: at0 } as const
+
+  it("says for what, and until when where that is known", () => {
+    expect(Waiting.words({ ...waits, provider })).toBe(
+      'waits for the model "gpt": its provider wants nothing to be sent until 2026-03-01 12:01:00 UTC'
+    )
+    expect(Waiting.words({ ...waits, provider: null, pool: "heavy" })).toBe('waits for a slot of the pool "heavy"')
+    expect(Waiting.words({ ...waits, provider: null, pool: "tools@gpu", lacks: "runner" })).toBe(
+      'waits for a runner of "tools@gpu": there is none'
+    )
+  })
+
+  it("is told when it has waited for a while, once, and again when it is put off", () => {
+    const news = Waiting.telling()
+    const until = (ms: number) => ({ ...waits, provider: { ...provider, until: at0 + ms } })
+    const told = [60_000, 60_001, 59_990, 60_000, 61_000, 90_000, 90_000].map(
+      (ms) => news([until(ms), until(ms)]).length
+    )
+    expect(told).toEqual([0, 0, 1, 0, 0, 1, 0])
+    news([])
+    expect([1, 2, 3].map(() => news([until(60_000)]).length)).toEqual([0, 0, 1])
   })
 })
 

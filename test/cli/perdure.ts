@@ -14,7 +14,15 @@ import { compile } from "../support/compiled.ts"
 const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
-const fixtures = ["ticker.ts", "cli/weather.ts", "cli/several.ts", "cli/keyless.ts", "cli/frugal.ts", "cli/careful.ts"]
+const fixtures = [
+  "ticker.ts",
+  "cli/weather.ts",
+  "cli/several.ts",
+  "cli/keyless.ts",
+  "cli/frugal.ts",
+  "cli/careful.ts",
+  "cli/patient.ts"
+]
 const compiled = compile("cli", ["src/cli/main.ts", ...fixtures.map((name) => `test/fixtures/${name}`)])
 const main = compiled.path("src/cli/main.ts")
 

@@ -73,6 +73,29 @@ describe("a session over the command line", { timeout: 120_000 }, () => {
     assert.match(trace.stdout, /tool +get_weather +in doubt[\s\S]*its runner died/)
   })
 
+  it("says what it waits for, once, and that the answer was cut off", async () => {
+    const patient = fixture("cli/patient.ts")
+    const [plain, json] = await Promise.all([
+      perdure(["run", patient, "-s", "p", "-m", "Go", "--directory", join(directory, "patient")]),
+      perdure(["run", patient, "-s", "p", "-m", "Go", "--json", "--directory", join(directory, "patient-json")])
+    ])
+    assert.strictEqual(plain.code, 0, plain.stderr)
+    assert.strictEqual(plain.stdout, "Once upon a\n")
+    const said = plain.stderr.split("\n").filter((line) => line.includes("waits for"))
+    assert.deepStrictEqual(said, [
+      '… patient waits for the model "default": as many calls as its provider allows are out'
+    ])
+    assert.include(plain.stderr, "the answer was cut off: the model reached its limit of output. Allow it more")
+    const events = json.json()
+    const waiting = events.filter(({ type }) => type === "waiting")
+    assert.deepStrictEqual(
+      waiting.map(({ name, provider }) => [name, provider.reason]),
+      [["patient", "limit"]]
+    )
+    assert.deepStrictEqual(events.at(-1).outcome, { _tag: "Completed", output: "Once upon a", cut: "length" })
+    assert.strictEqual(json.stderr, "")
+  })
+
   it("Ctrl-C stops in order, and says how to go on", async () => {
     const first = start(["run", module, "-s", "stopped", "-m", "Paris?", ...at], { env: { ...env, TOOL_MS: "60000" } })
     await first.says("looking at the sky")

@@ -13,6 +13,7 @@ import * as Key from "../Key.ts"
 import * as Message from "../Message.ts"
 import * as Module from "../Module.ts"
 import * as Output from "../Output.ts"
+import * as Waiting from "../internal/Waiting.ts"
 import * as Where from "../Where.ts"
 
 export interface Options extends Where.Options, Message.Options {
@@ -75,12 +76,21 @@ const follow = (
 ) =>
   Effect.gen(function* () {
     let last: { readonly turn: number; readonly outcome: TurnOutcome; readonly cursor: string } | null = null
-    yield* Follow.show(session.feed({ after }), Follow.view(options.json, options.colours), (event) => {
+    let come = 0
+    const view = Follow.view(options.json, options.colours)
+    const shown = Follow.show(session.feed({ after }), view, (event) => {
+      come++
       if (event._tag !== "Entry") return Effect.succeed(false)
       const { entry } = event.recorded
       if (entry._tag === "TurnEnded") last = { turn: entry.turn, outcome: entry.outcome, cursor: event.cursor }
       return isLast(event)
     })
+    const waits = Waiting.watch(
+      session,
+      () => come,
+      (one) => Follow.write(view.waits(one))
+    )
+    yield* Effect.raceFirst(shown, waits)
     return last as { readonly turn: number; readonly outcome: TurnOutcome; readonly cursor: string } | null
   })
 
