@@ -1,6 +1,6 @@
 /** A lane of the cluster (B4): several runners, one host that may die, move, or not be reached; no network, a test's clock. */
 import { assert, describe, it } from "@effect/vitest"
-import { Clock, Effect, type Fiber, Runtime, type Scope, TestClock } from "effect"
+import { Clock, Effect, type Fiber, Logger, Runtime, type Scope, TestClock } from "effect"
 import type { FailureClass } from "../../src/domain/Failure.ts"
 import { RateLimits } from "../../src/resilience/index.ts"
 import { Lane, unreachableMs } from "../../src/session/internal/lane.ts"
@@ -188,6 +188,30 @@ describe("a lane", () => {
       assert.approximately(then.filter(({ namespace }) => namespace === "small").length, 10, 1)
     })
   )
+
+  it.scoped("says once in the log that nothing is sent for long, and no word of less", () => {
+    const said: Array<string> = []
+    const logger = Logger.make(({ message }) => void said.push(String(message)))
+    return Effect.gen(function* () {
+      const world = yield* make({ requests: 10 }, "a", "b")
+      const refuse = function* (retryAfterMs: number) {
+        for (const runner of ["a", "b"]) world.call(runner)
+        yield* pass(200)
+        world.answer("RateLimited", retryAfterMs)
+        world.sent.length = 0
+        yield* pass(200)
+      }
+      yield* refuse(20_000)
+      assert.deepStrictEqual(said, [])
+      yield* pass(perMs)
+      yield* refuse(300_000)
+      assert.strictEqual(said.length, 1)
+      assert.match(said[0]!, /provider of lane "it" refuses calls, and nothing is sent to it for 300 s/)
+      yield* pass(400_000)
+      yield* refuse(300_000)
+      assert.strictEqual(said.length, 2)
+    }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+  })
 
   it.scoped("gives the leases of a runner that died to others, and counts what it may have sent", () =>
     Effect.gen(function* () {

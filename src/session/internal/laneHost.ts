@@ -14,6 +14,7 @@ import { guest, idOf, type Known, type Waiting } from "./laneGuest.ts"
 import type { Begun, Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
 import { evenly, left, Settling } from "./laneSettling.ts"
 import { Later } from "./later.ts"
+import { warn } from "./laneWarning.ts"
 import { Waiters } from "./waiters.ts"
 
 export interface Surroundings {
@@ -50,6 +51,7 @@ export class LaneHost {
   /** When something may begin that may not yet. */
   private readonly later: Later
   private sweptAt: number
+  private warnedUntil = 0
   /** Whose grants those are of which the copy that it began with does not know. */
   private before: Copy | null = null
   /** While it waits for what others know. */
@@ -205,6 +207,7 @@ export class LaneHost {
     const { failure } = report
     if (failure === "RateLimited") this.limiter.refused(number, at, report.retryAfterMs)
     else this.limiter.ended(number, at, report.tokens, answered(failure))
+    if (failure === "RateLimited") this.warnedUntil = warn(this.around, this.lane.name, this.limiter, this.warnedUntil)
     const isOther = this.breakers.judge(report, probe !== null, permit.isAnswering, this.around.now())
     if (isOther || failure === "RateLimited") this.tell()
   }
