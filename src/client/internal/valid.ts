@@ -19,12 +19,17 @@ const validMessage = valid(
   "message"
 )
 
+const notAnAmount = (by: object) =>
+  Object.entries(by).find(([, amount]) => amount !== undefined && !(Number.isFinite(amount) && amount >= 0))
+
 /** Whoever raises a budget by nothing has forgotten something. */
-export const validAmounts = (by: unknown) =>
-  valid(
-    Amounts,
-    "amounts"
-  )(by).pipe(
+export const validAmounts = (by: object) =>
+  Effect.suspend(() => {
+    const [name, amount] = notAnAmount(by) ?? []
+    if (name === undefined) return valid(Amounts, "amounts")(by)
+    const reason = `${name} is to be a number from 0 on, not ${String(amount)}: a budget can only be raised`
+    return Effect.fail(new Errors.InvalidInput({ what: "amounts", reason }))
+  }).pipe(
     Effect.filterOrFail(
       (by) => Object.values(by).some((amount = 0) => amount > 0),
       () => new Errors.InvalidInput({ what: "amounts", reason: "they allow nothing: name a limit, e.g. { usd: 0.5 }" })
