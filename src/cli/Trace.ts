@@ -89,9 +89,10 @@ const closeStep = (
       entry.settled === undefined || step.attempts.length === 0 ? [...step.attempts, last] : step.attempts
     const transform = transformOf(entry.output)
     const cut = step.kind === "model" && outcome === "succeeded" && isCut(entry.output)
+    const { held: _, ...before } = step
     const verdict = outcome === "succeeded" ? "happened" : "did not happen"
     return {
-      ...step,
+      ...before,
       outcome,
       endedAt: at,
       durationMs: at - attempts[0]!.startedAt,
@@ -207,11 +208,14 @@ export const push = (building: Building, recorded: Recorded): void => {
     case "Paused": {
       const { deadline = null, detail, kind, pause } = entry
       mark(building, at, "paused", { pause, kind, detail, deadline })
+      if (entry.held !== undefined) updateStep(building, entry.held, (step) => ({ ...step, held: { pause, kind } }))
       return
     }
     case "Resumed": {
       const { command = null, decision, pause } = entry
       mark(building, at, "resumed", { pause, decision, command })
+      const step = building.turns.at(-1)?.steps.find(({ held }) => held?.pause === pause)
+      if (step !== undefined) updateStep(building, step.step, ({ held: _, ...rest }) => rest)
       return
     }
     case "TurnEnded": {

@@ -38,6 +38,8 @@ export interface Step {
   readonly usage: Usage | null
   /** Owners of the session while it was open: more than one when a runner died. */
   readonly epochs: ReadonlyArray<number>
+  /** The pause that it is held by: its next attempt is not due, somebody is to decide. */
+  readonly held?: { readonly pause: string; readonly kind: string }
   /** The model reached its limit of output: its answer ends in the middle. */
   readonly cut?: Cut
   /** The transform that made what the model sees of the result. */

@@ -89,6 +89,31 @@ describe("a call that waits", () => {
   })
 })
 
+describe("a step that is held", () => {
+  const asks: Entry = {
+    _tag: "AttemptFailed",
+    step,
+    attempt: 1,
+    startedAt: at0,
+    failure: { class: "RunnerLost", message: "m" },
+    retryAt: at0,
+    nextInput: "original",
+    decided: { plan: "ask", policy: "doubt", rule: "ask", question: "What became of it?" }
+  }
+  const paused = (kind: string): Entry => ({ _tag: "Paused", pause: "p1", kind, detail: {}, held: step })
+
+  it("is not due: it waits for somebody, until that is over", () => {
+    const doubt = journal("tool", asks, paused("doubt"))
+    expect(traced(doubt)).toContain("attempt 2  waits for somebody: perdure settle s 1 …")
+    expect(traced(doubt)).not.toContain("due")
+    expect(traced(journal("tool", asks, paused("failure")))).toContain("waits for somebody: perdure decide s p1 …")
+    expect(trace(doubt).turns[0]!.steps[0]).toMatchObject({ held: { pause: "p1", kind: "doubt" } })
+    const again = journal("tool", asks, paused("doubt"), { _tag: "Resumed", pause: "p1", decision: "proceed" })
+    expect(traced(again)).toContain("attempt 2  due")
+    expect(trace(again).turns[0]!.steps[0]).not.toHaveProperty("held")
+  })
+})
+
 describe("progress that came too fast", () => {
   it("has a line that says how much is missing, between what came before and after", () => {
     const one = view()

@@ -68,7 +68,18 @@ const attemptLine = (attempt: Attempt, width: number, style: Style): string => {
   )
 }
 
-const stepLines = (step: Step, names: number, width: number, style: Style): ReadonlyArray<string> => {
+/** When another attempt begins, or who is to say whether one does. */
+const nextLines = (session: string, step: Step): ReadonlyArray<string> => {
+  const last = step.attempts.at(-1)
+  if (step.outcome !== "open" || last?.next === undefined) return []
+  const next = `       attempt ${last.attempt + 1}  `
+  if (step.held === undefined) return [`${next}due ${instant(last.next.dueAt)} UTC`]
+  const { kind, pause } = step.held
+  const how = kind === "doubt" ? `settle ${session} ${step.step}` : `decide ${session} ${pause}`
+  return [`${next}waits for somebody: perdure ${how} …`]
+}
+
+const stepLines = (session: string, step: Step, names: number, width: number, style: Style): ReadonlyArray<string> => {
   const outcome = stepOutcome(step, style)
   const plain = { succeeded: 2, failed: 6, "in doubt": 8, open: 4 }[step.outcome]
   const first = [
@@ -81,13 +92,10 @@ const stepLines = (step: Step, names: number, width: number, style: Style): Read
     step.settled === undefined ? "" : style.yellow(`settled: it ${step.settled.verdict}`)
   ]
   const telling = step.attempts.length > 1 || step.outcome !== "succeeded"
-  const due = step.outcome === "open" ? step.attempts.at(-1)?.next?.dueAt : undefined
   return [
     first.join("  ").trimEnd(),
     ...(telling ? step.attempts.map((attempt) => attemptLine(attempt, width - 40, style)) : []),
-    ...(due === undefined
-      ? []
-      : [style.yellow(`       attempt ${(step.attempts.at(-1)?.attempt ?? 0) + 1}  due ${instant(due)} UTC`)])
+    ...nextLines(session, step).map(style.yellow)
   ]
 }
 
@@ -111,7 +119,7 @@ export const lines = (session: string, trace: Trace, width: number, style: Style
       return [
         "",
         `${style.bold(`turn ${turn.turn}`)}  ${JSON.stringify(messageOf(turn.message, 60))}  ${turnOutcome(turn, style)}${took}`,
-        ...turn.steps.flatMap((step) => stepLines(step, names, width, style)),
+        ...turn.steps.flatMap((step) => stepLines(session, step, names, width, style)),
         ...turn.marks.map(({ at, detail, what }) =>
           style.dim(
             `     !  ${what} after ${duration(at - turn.startedAt)}  ${line(JSON.stringify(detail), width - 32)}`
