@@ -39,6 +39,22 @@ export const defaults: Settings = {
   answers: 1
 }
 
+/** What cannot work of settings, if something does not: a breaker without probes never closes again. */
+export const flawOf = (settings: Settings): string | null => {
+  const unknown = Object.keys(settings).find((key) => !(key in defaults))
+  if (unknown !== undefined) return `there is no "${unknown}": it has ${Object.keys(defaults).join(", ")}`
+  for (const name of ["failures", "of", "probes", "answers"] as const) {
+    const value = settings[name]
+    if (!(Number.isInteger(value) && value >= 1)) return `${name} is to be a whole number from 1 on, not ${value}`
+  }
+  const { openMostMs, openMs, share } = settings
+  if (!(share > 0 && share <= 1)) return `share is to be above 0 and at most 1, not ${share}`
+  if (!(openMs > 0 && Number.isFinite(openMs))) return `openMs is to be a number of milliseconds above 0, not ${openMs}`
+  return openMostMs >= openMs && Number.isFinite(openMostMs)
+    ? null
+    : `openMostMs is to be a number of milliseconds from openMs (${openMs}) on, not ${openMostMs}`
+}
+
 /** Whether a failure says something of the provider. */
 export const speaks = (failure: FailureClass): boolean =>
   failure === "Overloaded" || failure === "Unreachable" || failure === "TimedOut"

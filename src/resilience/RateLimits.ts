@@ -11,7 +11,7 @@
  *
  * A model that is in none has a lane of its own name, and what it allows is learned from its answers.
  */
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, Option } from "effect"
 import * as Breaker from "./Breaker.ts"
 import type { Rates } from "./Limiter.ts"
 
@@ -51,13 +51,26 @@ const minuteMs = 60_000
 const isCount = (value: number | undefined): boolean => value === undefined || (value >= 1 && Number.isFinite(value))
 
 /** What is wrong with a limit, if something is. */
-const flawOf = ({ concurrent, models, per, requests, tokens }: Limit): string | null => {
+const flawOf = ({ breaker, concurrent, models, per, requests, tokens, ...unknown }: Limit): string | null => {
+  for (const name of Object.keys(unknown)) {
+    return `there is no "${name}": a limit has requests, tokens, concurrent, per, models and breaker`
+  }
   for (const [name, value] of Object.entries({ requests, tokens, concurrent })) {
     if (!isCount(value)) return `${name} is to be a number from 1 on, not ${value}`
   }
-  if (per !== undefined && !(Duration.toMillis(per) > 0)) return "per is to be longer than nothing"
-  return models?.length === 0 ? "models is empty: leave it out, or name one" : null
+  if (per !== undefined && !Option.exists(Duration.decodeUnknown(per), (time) => Duration.toMillis(time) > 0)) {
+    return `per is to be a time that is longer than nothing, such as "1 minute", not ${JSON.stringify(per)}`
+  }
+  if (models?.length === 0) return "models is empty: leave it out, or name one"
+  const broken = Breaker.flawOf(breakerOf(breaker))
+  return broken === null ? null : `breaker: ${broken}`
 }
+
+/** With what is left out, or left undefined, as it is by default. */
+const breakerOf = (given: Limit["breaker"] = {}): Breaker.Settings => ({
+  ...Breaker.defaults,
+  ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+})
 
 /**
  * Says what providers allow.
@@ -97,6 +110,6 @@ export const named = (limits: Limits, name: string): Lane => {
   return {
     name,
     rates: { requests, tokens, concurrent, perMs: per === undefined ? minuteMs : Duration.toMillis(per) },
-    breaker: { ...Breaker.defaults, ...breaker }
+    breaker: breakerOf(breaker)
   }
 }
