@@ -22,6 +22,7 @@ import { type Behaviour, Decide } from "../session/index.ts"
 import * as Compaction from "./Compaction.ts"
 import * as Conversation from "./Conversation.ts"
 import { check } from "./internal/check.ts"
+import { flawOfNames, flawOfTime, refuse } from "./internal/given.ts"
 import * as Model from "./internal/model.ts"
 import * as ToolRunner from "./internal/tool.ts"
 import * as ReadMore from "./internal/readMore.ts"
@@ -135,7 +136,7 @@ export const asTool = (agent: Any, options: Delegate.Options = {}): Delegate.Del
  * A tool that nothing is said about is never repeated silently: annotate those that may be (`Tool.Readonly`,
  * `Tool.Idempotent`), and a runner that takes over runs them again instead of reporting them in doubt.
  *
- * @throws if the name or the budget is not valid: a definition that cannot work fails where it is written
+ * @throws if a name, number or word in it is not valid: a definition that cannot work fails where it is written
  */
 export const make = <
   const Name extends string,
@@ -152,22 +153,23 @@ export const make = <
 > => {
   const delegates = options.agents ?? {}
   const own: Toolkit.Any = options.toolkit ?? Toolkit.empty
-  for (const tool of Object.keys(delegates)) {
-    if (tool in own.tools || tool === ReadMore.name) {
-      throw new Error(
-        `agent "${name}": it has a tool and an agent of the name "${tool}": give one of them another name`
-      )
-    }
-  }
+  const both = Object.keys(delegates).find((tool) => tool in own.tools || tool === ReadMore.name)
+  refuse(name, [
+    both === undefined ? null : `it has a tool and an agent of the name "${both}": give one of them another name`
+  ])
   const toolkit = Delegate.offered(own, delegates)
+  refuse(name, [
+    ReadMore.name in toolkit.tools ? `"${ReadMore.name}" is the runtime's own tool: give yours another name` : null,
+    ...Limits.problemsOf(options.budget),
+    flawOfTime("silence", options.silence),
+    flawOfNames("pools", options.pools ?? {}, Object.keys(toolkit.tools)),
+    // A call of another agent is that agent's session, wherever that is.
+    flawOfNames("runsOn", options.runsOn ?? {}, Object.keys(own.tools))
+  ])
   const limits = Limits.resolve(options.budget)
-  for (const problem of Limits.problemsOf(options.budget)) throw new Error(`agent "${name}": ${problem}`)
   const loops = Loops.resolve(name, options.loops)
   const compaction = Compaction.resolve(name, options.compaction)
   const repeatable = new Map(Object.values(toolkit.tools).map((tool) => [tool.name, ToolRunner.repeatableOf(tool)]))
-  if (ReadMore.name in toolkit.tools) {
-    throw new Error(`agent "${name}": "${ReadMore.name}" is the runtime's own tool: give yours another name`)
-  }
   const tools = ToolOptions.resolve(name, toolkit, options.tools, options.everyTool, options.transforms)
   const performModel = Model.perform({
     instructions: options.instructions,

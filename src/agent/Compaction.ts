@@ -12,6 +12,7 @@
 import type { Json } from "../domain/Json.ts"
 import type { Message } from "../domain/Message.ts"
 import { parse } from "../domain/Claim.ts"
+import { flawOfKeys, refuse } from "./internal/given.ts"
 
 /** What an agent says of compaction. */
 export interface Options {
@@ -35,6 +36,7 @@ export interface Settings {
 /** @throws where a number cannot work: a definition fails where it is written */
 export const resolve = (agent: string, options: Options | false | undefined): Settings | null => {
   if (options === false) return null
+  refuse(agent, [flawOfKeys("compaction", options, ["window", "at", "keep", "model"])])
   const { at = 0.8, keep = 0.2, model, window = null } = options ?? {}
   const wrong = (what: string) => new Error(`agent "${agent}": compaction.${what}`)
   if (!(at > 0 && at <= 1)) throw wrong(`at must be above 0 and at most 1, not ${at}`)

@@ -17,6 +17,7 @@ import { StepFailure } from "../domain/Failure.ts"
 import type { Json } from "../domain/Json.ts"
 import type { OpenStep, StepContext, StepOutput } from "../session/index.ts"
 import type { ToolInput, ToolOutput } from "./Conversation.ts"
+import { refuse } from "./internal/given.ts"
 import * as Limits from "./Limits.ts"
 
 export interface Options {
@@ -34,15 +35,22 @@ export interface Delegate {
   readonly share: Amounts
 }
 
+/** @throws if the budget cannot be one: a definition fails where it is written */
 export const make = (
   agent: { readonly name: string; readonly version: string },
   { budget = {}, description }: Options
-): Delegate => ({
-  agent: agent.name,
-  version: agent.version,
-  description: description ?? `Gives a task to the agent "${agent.name}", and returns its answer.`,
-  share: Limits.toAmounts(budget)
-})
+): Delegate => {
+  refuse(
+    agent.name,
+    Limits.problemsOfShare(budget).map((problem) => `as a tool: ${problem}`)
+  )
+  return {
+    agent: agent.name,
+    version: agent.version,
+    description: description ?? `Gives a task to the agent "${agent.name}", and returns its answer.`,
+    share: Limits.toAmounts(budget)
+  }
+}
 
 const Task = {
   task: Schema.String.annotations({

@@ -1,7 +1,9 @@
 /** How much an agent may use (I8). Limits are always on: what an agent does not say has a default. */
 import { Duration } from "effect"
-import type { Amounts as Journaled, Decision } from "../domain/Entry.ts"
+import { Decision } from "../domain/Command.ts"
+import type { Amounts as Journaled } from "../domain/Entry.ts"
 import type { Bounds, Limits } from "../session/index.ts"
+import { flawOfKeys, flawOfTime, flawOfWord, said } from "./internal/given.ts"
 
 /** A part of the limits, as an agent states them. */
 export interface Amounts {
@@ -97,19 +99,53 @@ export const toAmounts = ({ wall, ...rest }: Amounts): Journaled => ({
   ...(wall === undefined ? {} : { wallMs: Duration.toMillis(wall) })
 })
 
-/** What cannot be: a definition fails where it is written. */
+const counts = ["steps", "modelCalls", "toolCalls", "tokens"] as const
+const names = [...counts, "usd", "wall"]
+
+/** Counts are whole, because a part of a call is never made; `Infinity` is no limit. */
+const isAmount = (name: string, value: unknown): boolean =>
+  typeof value === "number" && value > 0 && (name === "usd" || Number.isInteger(value) || !Number.isFinite(value))
+
+const problemsOfAmounts = (where: string, amounts: Amounts): ReadonlyArray<string | null> => [
+  ...[...counts, "usd" as const].map((name) =>
+    amounts[name] === undefined || isAmount(name, amounts[name])
+      ? null
+      : `${where}.${name} must be a positive ${name === "usd" ? "" : "whole "}number, not ${said(amounts[name])}`
+  ),
+  flawOfTime(`${where}.wall`, amounts.wall)
+]
+
+/** What cannot be of a share: a definition fails where it is written. */
+export const problemsOfShare = (budget: Amounts): ReadonlyArray<string> =>
+  [flawOfKeys("budget", budget, names), ...problemsOfAmounts("budget", budget)].filter((flaw) => flaw !== null)
+
+/** The same of a whole budget. */
 export const problemsOf = (budget: Budget = {}): ReadonlyArray<string> => {
-  const { lastWords, session = {} } = budget
-  const rows = [
-    ...Object.entries(resolve(budget)).map(([name, value]) => [`budget.${name}`, value] as const),
-    ...Object.entries(filled(session, unlimited)).map(([name, value]) => [`budget.session.${name}`, value] as const)
-  ]
+  const { forecast, lastWords, onLimit, session } = budget
+  // What is of the wrong kind has no parts to look at.
+  const kinds = [
+    flawOfKeys("budget", budget, [...names, "session", "onLimit", "lastWords", "forecast"]),
+    flawOfKeys("budget.session", session, names),
+    typeof onLimit === "object" && onLimit !== null
+      ? (flawOfKeys("budget.onLimit", onLimit, ["ask"]) ??
+        flawOfKeys("budget.onLimit.ask", onLimit.ask ?? null, ["deadline", "then"]))
+      : flawOfWord("budget.onLimit", onLimit, ["end", "ask"]),
+    lastWords === false ? null : flawOfKeys("budget.lastWords", lastWords, ["at", "calls", "final"]),
+    forecast === undefined || typeof forecast === "boolean"
+      ? null
+      : `budget.forecast must be true or false, not ${said(forecast)}`
+  ].filter((flaw) => flaw !== null)
+  if (kinds.length > 0) return kinds
   const { at = 1, calls = 0 } = lastWords === false || lastWords === undefined ? {} : lastWords
+  const asked = typeof onLimit === "object" ? onLimit.ask : {}
   return [
-    ...rows.flatMap(([name, value]) => (value > 0 ? [] : [`${name} must be positive, not ${value}`])),
-    ...(at > 0 && at <= 1 ? [] : [`budget.lastWords.at must be above 0 and at most 1, not ${at}`]),
-    ...(Number.isInteger(calls) && calls >= 0 ? [] : [`budget.lastWords.calls must be 0 or more, not ${calls}`])
-  ]
+    ...problemsOfAmounts("budget", budget),
+    ...problemsOfAmounts("budget.session", session ?? {}),
+    flawOfTime("budget.onLimit.ask.deadline", asked.deadline),
+    flawOfWord("budget.onLimit.ask.then", asked.then, Decision.literals),
+    at > 0 && at <= 1 ? null : `budget.lastWords.at must be above 0 and at most 1, not ${said(at)}`,
+    Number.isInteger(calls) && calls >= 0 ? null : `budget.lastWords.calls must be 0 or more, not ${said(calls)}`
+  ].filter((flaw) => flaw !== null)
 }
 
 export const resolve = (budget: Budget = {}): Limits => filled(budget, defaults)

@@ -14,6 +14,7 @@
  */
 import type { LoopKind } from "../domain/Entry.ts"
 import type { Json } from "../domain/Json.ts"
+import { flawOfKeys, flawOfWord, refuse } from "./internal/given.ts"
 
 /** What an agent says of loops. Numbers are of rounds. */
 export interface Options {
@@ -45,9 +46,13 @@ export const defaults: Settings = { repeat: 5, cycle: 3, stale: 12, nudges: 1, t
 const remembered = { rounds: 64, calls: 128 } as const
 const longestCycle = 4
 
-/** @throws where a number cannot work: a definition fails where it is written */
+/** @throws where a number or a word cannot work: a definition fails where it is written */
 export const resolve = (agent: string, options: Options | false | undefined): Settings | null => {
   if (options === false) return null
+  refuse(agent, [
+    flawOfKeys("loops", options, Object.keys(defaults)),
+    flawOfWord("loops.then", options?.then, ["stop", "ask"])
+  ])
   const given = Object.fromEntries(Object.entries(options ?? {}).filter(([, value]) => value !== undefined))
   const settings: Settings = { ...defaults, ...given, ignore: new Set(options?.ignore ?? []) }
   const least = { repeat: 2, cycle: 2, stale: 2, nudges: 0 }

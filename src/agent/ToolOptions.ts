@@ -4,6 +4,7 @@ import { Duration, type Effect } from "effect"
 import { Claim } from "../blob/index.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { Problem } from "../session/index.ts"
+import { flawOfKeys, flawOfTime, flawOfWord, refuse } from "./internal/given.ts"
 import * as ReadMore from "./internal/readMore.ts"
 import type { Doubted, Reconcile, Reconciled } from "./Reconcile.ts"
 import * as Transform from "./Transform.ts"
@@ -97,7 +98,14 @@ export interface Resolved {
 
 const nothing: AnyOptions = {}
 
-/** @throws if a limit is no time, or a size none: a definition that cannot work fails where it is written */
+const limits = ["timeout", "total", "silence"] as const
+
+const flawsOf = (where: string, options: AnyOptions): ReadonlyArray<string | null> => [
+  ...limits.map((limit) => flawOfTime(`${where}.${limit}`, options[limit])),
+  flawOfWord(`${where}.inDoubt`, options.inDoubt, ["tell", "ask"])
+]
+
+/** @throws if a limit is no time, a word none, or a size none: a definition that cannot work fails where it is written */
 export const resolve = (
   agent: string,
   toolkit: Toolkit.Any,
@@ -108,16 +116,14 @@ export const resolve = (
   const options = new Map(Object.entries(byName) as ReadonlyArray<[string, AnyOptions]>)
   const bounds = new Map<string, Bounds>()
   const problems: Array<Problem> = []
+  refuse(agent, [flawOfKeys("everyTool", all, limits), ...flawsOf("everyTool", all)])
   for (const tool of Object.values(toolkit.tools)) {
     const own = options.get(tool.name) ?? nothing
-    const limits = boundsOf(own, all)
-    for (const [limit, ms] of Object.entries(limits)) {
-      if (!(ms > 0)) throw new Error(`agent "${agent}": ${limit} of tool "${tool.name}" must be positive, not ${ms}`)
-    }
+    refuse(agent, flawsOf(`tools.${tool.name}`, own))
     if (own.output !== undefined && !(own.output > 0)) {
       throw new Error(`agent "${agent}": the output of tool "${tool.name}" must be positive, not ${own.output}`)
     }
-    bounds.set(tool.name, limits)
+    bounds.set(tool.name, boundsOf(own, all))
     const problem = own.transform === undefined ? null : Transform.check(tool, own.transform, transforms)
     if (problem !== null) problems.push(problem)
   }

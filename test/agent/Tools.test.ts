@@ -179,7 +179,7 @@ describe("the time of a tool", () => {
 
   it("refuses limits that are none", () => {
     expect(() => Agent.make("a", { toolkit: tools, tools: { work: { timeout: 0 } } })).toThrow(
-      /timeoutMs of tool "work"/
+      /tools.work.timeout must be positive/
     )
   })
 })
