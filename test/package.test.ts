@@ -54,6 +54,7 @@ const tsconfig = (resolution: "NodeNext" | "Bundler", files: ReadonlyArray<strin
 
 const tsc = join(root, "node_modules/typescript/bin/tsc")
 let project = ""
+let readme = ""
 let exported: ReadonlyArray<string> = []
 
 beforeAll(async () => {
@@ -62,7 +63,11 @@ beforeAll(async () => {
   const packed = await succeed(root, "npm", "pack", "--pack-destination", project, "--loglevel", "error")
   const tarball = packed.trim().split("\n").at(-1) ?? ""
   await writeFile(join(project, "package.json"), JSON.stringify({ name: "stranger", private: true, type: "module" }))
-  await succeed(project, "npm", "install", join(project, tarball), "--prefer-offline", "--no-audit", "--no-fund")
+  readme = await readFile(join(root, "README.md"), "utf8")
+  // What the README says to install, with the tarball for what it calls `perdure`.
+  const [, others = ""] = /^npm install perdure ([^#\n]*)/m.exec(readme) ?? []
+  const packages = [join(project, tarball), ...others.trim().split(" ")]
+  await succeed(project, "npm", "install", ...packages, "--prefer-offline", "--no-audit", "--no-fund")
   await cp(join(root, "test/package"), project, { recursive: true })
   const manifest = JSON.parse(await readFile(join(project, "node_modules/perdure/package.json"), "utf8"))
   exported = Object.keys(manifest.exports).filter((path) => path !== "./package.json")
@@ -82,6 +87,17 @@ describe("the packed package", { timeout: 300_000 }, () => {
     assert.strictEqual((await succeed(project, process.execPath, "out/hello.js")).trim(), "It is 21C.")
     // The session is in the store: a second run answers the same message from the journal, without a turn.
     assert.strictEqual((await succeed(project, process.execPath, "out/hello.js")).trim(), "It is 21C.")
+  })
+
+  it("the README's first program type-checks as printed, with the settings it names, and without a key says so", async () => {
+    const [, program = ""] = /```ts\n(.*?)```/s.exec(readme) ?? []
+    await writeFile(join(project, "readme.ts"), program)
+    const compilerOptions = { strict: true, module: "NodeNext", target: "ES2022", skipLibCheck: true, outDir: "out" }
+    const { code, out } = await compile("readme", JSON.stringify({ compilerOptions, files: ["readme.ts"] }))
+    assert.strictEqual(code, 0, out)
+    const ran = await run(project, process.execPath, "out/readme.js")
+    assert.notStrictEqual(ran.code, 0)
+    assert.include(ran.out, "Missing data at ANTHROPIC_API_KEY")
   })
 
   it("type-checks for bundlers too", async () => {
