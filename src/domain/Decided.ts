@@ -35,6 +35,8 @@ export const Decided = Schema.Struct({
   delayMs: Schema.optional(Schema.NonNegative.pipe(Schema.finite())),
   /** The model that the next attempt asks, by name; where it is left out, the one that the failed one asked. */
   model: Schema.optional(Text),
+  /** What the policy threw, where it did: nobody has decided then, and the step has failed. */
+  threw: Schema.optional(Text),
   /** What a human is asked. */
   question: Schema.optional(Text),
   /** SHA-256, hex, of what the next attempt is given. Within one step, equal hashes are equal inputs. */

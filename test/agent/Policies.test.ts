@@ -1,7 +1,7 @@
 /** Policies of an agent's own and the models that it falls back to, in the real runtime. Cites I2, I5, I9. */
 import { Tool, Toolkit } from "@effect/ai"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Schedule, Schema, TestClock, TestServices } from "effect"
+import { Effect, Layer, Logger, Schedule, Schema, TestClock, TestServices } from "effect"
 import { Agent } from "../../src/agent/index.ts"
 import type { Recorded } from "../../src/domain/Entry.ts"
 import { Models } from "../../src/model/index.ts"
@@ -265,5 +265,41 @@ describe("an agent is checked when its runner starts", () => {
         })
       )
     })
+  )
+})
+
+describe("a policy that throws", () => {
+  const said: Array<string> = []
+  const listening = Logger.replace(
+    Logger.defaultLogger,
+    Logger.make(({ message }) => void said.push(String(message)))
+  )
+  const agent = Agent.make("careless")
+  const Careless: typeof agent = {
+    ...agent,
+    behaviour: {
+      ...agent.behaviour,
+      policy: () => {
+        throw new Error("no rule for Tuesdays")
+      }
+    }
+  }
+
+  it.scoped("fails the step, and its words are in the journal and in the log", () =>
+    Effect.gen(function* () {
+      const world = yield* TestRunner.make({ agents: [Careless], model: always("Overloaded") })
+      const session = yield* world.session(Careless, "s")
+      expect(yield* session.result(yield* session.send("please"))).toMatchObject({ _tag: "Failed" })
+      expect(failures(yield* world.journal("s"))).toMatchObject([
+        { _tag: "StepFailed", decided: { plan: "fail", policy: "broken", threw: "no rule for Tuesdays" } }
+      ])
+      yield* until(
+        Effect.sync(() => [] as ReadonlyArray<Recorded>),
+        () => said.some((line) => line.includes("Tuesdays"))
+      )
+      expect(said.filter((line) => line.includes("Tuesdays"))).toEqual([
+        expect.stringMatching(/^the policy of session \S+\/s threw at step .+: no rule for Tuesdays$/)
+      ])
+    }).pipe(Effect.provide(listening))
   )
 })

@@ -12,7 +12,9 @@ const given: Readonly<Record<NextInput, string>> = {
 
 /** Who decided it: `modelDefault: RateLimited`. */
 export const by = (decided: Decided | undefined): string =>
-  decided === undefined ? "" : ` (${decided.policy}: ${decided.rule})`
+  decided === undefined
+    ? ""
+    : ` (${decided.policy}: ${decided.rule}${decided.threw === undefined ? "" : `, ${decided.threw}`})`
 
 /** Of an attempt after which there is another: `again in 2.4 s, going on from what came (modelDefault: Interrupted)`. */
 export const next = (

@@ -47,7 +47,8 @@ export type Decision = {
   | { readonly _tag: "Fallback"; readonly model: string; readonly delayMs: number; readonly nextInput: NextInput }
   | { readonly _tag: "Compact" }
   | { readonly _tag: "Ask"; readonly question: string | undefined; readonly nextInput: NextInput }
-  | { readonly _tag: "Fail" }
+  /** `threw`: what the policy threw instead of deciding. */
+  | { readonly _tag: "Fail"; readonly threw?: string | undefined }
 )
 
 type Outcome = Decision extends infer D ? (D extends unknown ? Omit<D, "policy" | "rule"> : never) : never

@@ -1,4 +1,5 @@
 /** What is done beside the journal when an entry is on disk: live text, timers, spans. */
+import { Effect } from "effect"
 import type { Entry } from "../../domain/Entry.ts"
 import type { SessionKey, Shard } from "../../domain/Id.ts"
 import type { Live } from "../../feed/index.ts"
@@ -12,6 +13,7 @@ export interface Followed {
   readonly live: Live
   turnSpan: TurnSpan.TurnSpan
   readonly openSpan: () => void
+  readonly fork: (effect: Effect.Effect<void>) => void
 }
 
 const seen = ({ ground, turnSpan }: Followed, entry: Entry): void => {
@@ -22,6 +24,9 @@ const seen = ({ ground, turnSpan }: Followed, entry: Entry): void => {
   }
 }
 
+const brokenPolicy = (key: SessionKey, step: string, threw: string): string =>
+  `the policy of session ${key} threw at step ${step}, which has failed for it: ${threw}`
+
 export const follow = (of: Followed, entry: Entry): void => {
   const { ground, key, live } = of
   if (ground.traced) seen(of, entry)
@@ -30,8 +35,12 @@ export const follow = (of: Followed, entry: Entry): void => {
       if (entry.nextInput === "continue") live.goOn(entry.step)
       else live.begin(entry.step, { text: "", reasoning: "" })
       break
-    case "StepSucceeded":
     case "StepFailed":
+      if (entry.decided?.threw !== undefined)
+        of.fork(Effect.logError(brokenPolicy(key, entry.step, entry.decided.threw)))
+      live.end(entry.step)
+      break
+    case "StepSucceeded":
     case "StepInDoubt":
       live.end(entry.step)
       break

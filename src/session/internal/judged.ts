@@ -55,9 +55,12 @@ const decidedOf = (decision: Policy.Decision, step: OpenStep, failed: Failed): D
     case "Compact":
       return { plan: "compact", ...by }
     case "Fail":
-      return { plan: "fail", ...by }
+      return decision.threw === undefined ? { plan: "fail", ...by } : { plan: "fail", ...by, threw: decision.threw }
   }
 }
+
+/** Its message and no more: what else an error holds may be anything (I12). */
+const saidBy = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, 300)
 
 /** Asks the policy; one that throws is as good as none: the step fails, and says so. */
 const ask = (judge: Policy.Judge, step: OpenStep, failed: Failed): Policy.Decision => {
@@ -74,8 +77,8 @@ const ask = (judge: Policy.Judge, step: OpenStep, failed: Failed): Policy.Decisi
       hasPartial: failed.partial !== undefined,
       random: failed.random
     })
-  } catch {
-    return { _tag: "Fail", policy: "broken", rule: "it threw" }
+  } catch (error) {
+    return { _tag: "Fail", policy: "broken", rule: "it threw", threw: saidBy(error) }
   }
 }
 
