@@ -12,6 +12,7 @@
  * | connection lost before the answer began | `Unreachable` | request |
  * | a status of 400 or more, or an error inside the answer | the rows of `internal/rules.ts` | request, partial |
  * | answer cut, unreadable, or empty | `Interrupted` | request, partial |
+ * | not a word of an answer, in a content type that no API answers in | `InvalidRequest` | request |
  * | silence (`Model.Request.silence`) | `TimedOut` | request, partial |
  * | answer ended by a filter or as a refusal | `Refused` | partial |
  */
@@ -170,6 +171,27 @@ export const fromUnknown = (error: unknown, now: number): Failure =>
           message: "the provider's package threw an exception: report it with the runner's version",
           reached: "request"
         }
+
+/** What answers come in: JSON, or a stream of events; some gateways have their own words for them. */
+const isOfAnApi = (type: string): boolean => /json|event-?stream/.test(type)
+
+/**
+ * What answered and said nothing that is an answer was perhaps no provider: a web site at a wrong address, or a page to
+ * log in at. It will say the same each time.
+ *
+ * @param contentType as the response says it
+ */
+export const fromStranger = (status: number, contentType: string | undefined): Failure | null => {
+  const type = contentType?.split(";")[0]?.trim().toLowerCase() ?? ""
+  if (type === "" || isOfAnApi(type)) return null
+  const named = /^[a-z]{1,20}\/[a-z0-9.+-]{1,60}$/.test(type) ? type : "one that makes no sense"
+  return {
+    class: "InvalidRequest",
+    message: `what answered is no provider's API: status ${status} with the content type ${named}, where JSON or an event stream is due: look at the API's URL, and at what stands between (a proxy, a page to log in at)`,
+    status,
+    reached: "request"
+  }
+}
 
 /** The stream ended and nobody said that it was complete. */
 export const cutOff = cut

@@ -17,6 +17,7 @@ import { Duration, Effect, Option, type Stream } from "effect"
 import { type Failure, StepFailure } from "../domain/Failure.ts"
 import type { AssistantPart, Message } from "../domain/Message.ts"
 import type { Usage } from "../domain/Usage.ts"
+import * as Classify from "./Classify.ts"
 import * as Direct from "./Direct.ts"
 import { Collector, type Delta, type Finish } from "./internal/Collector.ts"
 import type { OnResponse } from "./internal/Ear.ts"
@@ -98,12 +99,16 @@ export const call = (request: Request): Effect.Effect<Answer, StepFailure, Langu
     const tools = yield* attempt(() => lenient(request.toolkit), noSchema)
     const prefix = continued(request.prefix)
     const collector = new Collector(prefix)
+    let response: { readonly status: number; readonly type: string | undefined } | null = null
     const reading: Reading = {
       collector,
       tools,
       clock,
       onDelta: request.onDelta,
-      onResponse: request.onResponse,
+      onResponse: (status, headers) => {
+        response = { status, type: headers["content-type"] }
+        request.onResponse?.(status, headers)
+      },
       since: 0n,
       waiting: false
     }
@@ -131,9 +136,12 @@ export const call = (request: Request): Effect.Effect<Answer, StepFailure, Langu
 
     const { finish, model } = collector
     const used = finish === null ? undefined : normalise(finish, table, model)
-    // A provider that broke off does not say what it takes for it.
-    if (end._tag === "Failed")
-      return yield* fail(end.failure, collector, used ?? (collector.hasBegun ? guess() : undefined))
+    if (end._tag === "Failed") {
+      const { failure } = end
+      // A provider that broke off does not say what it takes for it.
+      if (collector.hasBegun) return yield* fail(failure, collector, used ?? guess())
+      return yield* fail(failure.class === "Interrupted" ? strange(response, failure) : failure, collector, used)
+    }
     const answer = collector.parts(tools)
     const failure = finish === null ? null : flaw(collector, finish, prefix === "" && answer.length === 0)
     if (failure !== null) return yield* fail(failure, collector, used)
@@ -157,6 +165,11 @@ const fail = (failure: Failure, { text }: Collector, usage: Usage | undefined) =
     ...(text === "" ? {} : { partial: [{ type: "text", text }] satisfies ReadonlyArray<AssistantPart> }),
     ...(usage === undefined ? {} : { usage })
   })
+
+const strange = (
+  response: { readonly status: number; readonly type: string | undefined } | null,
+  otherwise: Failure
+): Failure => (response === null ? otherwise : (Classify.fromStranger(response.status, response.type) ?? otherwise))
 
 const noSchema = "a tool's parameters have no JSON schema: annotate them with `jsonSchema`, or use types that have one"
 const noAddress = "a file of the conversation is neither base64 nor an address that can be read"

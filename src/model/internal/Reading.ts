@@ -33,11 +33,11 @@ export type Part = Response.AnyPart | Response.StreamPartEncoded
 const failed = (failure: Failure): End => ({ _tag: "Failed", failure })
 
 /** A provider's package may not trace, log or report what its errors hold: request headers and bodies (I12). */
-const muffled = <A, E, R>(effect: Effect.Effect<A, E, R>, onResponse: OnResponse | undefined): Effect.Effect<A, E, R> =>
+const muffled = <A, E, R>(effect: Effect.Effect<A, E, R>, onResponse: OnResponse): Effect.Effect<A, E, R> =>
   Effect.withFiberRuntime((fiber) => {
     const level = fiber.getFiberRef(FiberRef.currentMinimumLogLevel)
     return effect.pipe(
-      onResponse === undefined ? Effect.withTracerEnabled(false) : listening(onResponse),
+      listening(onResponse),
       Effect.withUnhandledErrorLogLevel(Option.none()),
       LogLevel.lessThan(level, LogLevel.Info)
         ? Effect.locally(FiberRef.currentMinimumLogLevel, LogLevel.Info)
@@ -75,7 +75,7 @@ export interface Reading {
   readonly tools: Lenient
   readonly clock: Clock.Clock
   readonly onDelta: (delta: Delta) => Effect.Effect<void>
-  readonly onResponse: OnResponse | undefined
+  readonly onResponse: OnResponse
   /** When the provider was last asked for more, by the monotonic clock, and whether its answer is still out. */
   since: bigint
   waiting: boolean
