@@ -1,11 +1,12 @@
 /** What a runner does for the sessions of others, whatever is said to it twice, late or by the dead. */
 import { describe, expect, it } from "@effect/vitest"
-import { Context, Effect, Fiber, Layer, Runtime } from "effect"
+import { Context, Effect, Fiber, Layer, Option, Runtime, TestClock } from "effect"
 import { Agent } from "../../src/agent/index.ts"
 import { Blobs } from "../../src/blob/index.ts"
 import type { Epoch, StepId } from "../../src/domain/Id.ts"
 import { SessionKey } from "../../src/domain/Id.ts"
 import { type Behaviour, type OpenStep, Pools, type StepContext } from "../../src/session/index.ts"
+import { Errand } from "../../src/session/internal/errand.ts"
 import { ErrandHost } from "../../src/session/internal/errandHost.ts"
 import { here } from "../../src/session/internal/gate.ts"
 import { Sqlite } from "../../src/store/index.ts"
@@ -264,5 +265,33 @@ describe("an errand", () => {
         expect(deaf.pool.running).toBe(0)
       })
     )
+  )
+})
+
+describe("what waits for news of an errand", () => {
+  it.effect("waits until it is so, whatever else changes, and no longer than it may", () =>
+    Effect.gen(function* () {
+      const registered = { behaviour: Agent.make("painter").behaviour, context: Context.empty() }
+      const errand = new Errand("1", epoch(1), registered, "a:1", 0)
+      let looks = 0
+      let isSo = false
+      const looked = () => {
+        looks++
+        return isSo
+      }
+      const fiber = yield* Effect.fork(errand.until(looked, 1_000))
+      yield* Effect.repeat(Effect.yieldNow(), { until: () => looks === 2 })
+      // Something changes, and it is not so.
+      errand.leave()
+      yield* Effect.repeat(Effect.yieldNow(), { until: () => looks === 3 })
+      expect(yield* Fiber.poll(fiber)).toEqual(Option.none())
+      isSo = true
+      errand.leave()
+      yield* Fiber.join(fiber)
+
+      const late = yield* Effect.fork(errand.until(() => false, 1_000))
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(late)
+    })
   )
 })

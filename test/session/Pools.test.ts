@@ -4,7 +4,7 @@ import { Effect, Exit, FastCheck as fc, Fiber } from "effect"
 import type { StepId } from "../../src/domain/Id.ts"
 import { Pools } from "../../src/session/index.ts"
 import { FairPool, type Seat } from "../../src/session/internal/fairPool.ts"
-import { here } from "../../src/session/internal/gate.ts"
+import { type Gate, here } from "../../src/session/internal/gate.ts"
 import { Slots } from "../../src/session/internal/slots.ts"
 import type { OpenStep } from "../../src/session/index.ts"
 
@@ -202,6 +202,36 @@ const open = (n: number): OpenStep => ({
 })
 
 describe("a session's slots", () => {
+  it("may be granted in another order than they were asked for: what is given up later is what still waits", () => {
+    const waiting: Array<{ readonly grant: () => void; isGivenUp: boolean }> = []
+    const gate: Gate = {
+      now: () => 0,
+      free: () => 0,
+      take: () => expect.unreachable() as never,
+      wait: (granted) => {
+        const one = {
+          grant: () => granted({ elsewhere: null, release: () => {} }),
+          isGivenUp: false
+        }
+        waiting.push(one)
+        return () => {
+          one.isGivenUp = true
+        }
+      },
+      lacks: () => "slot",
+      waited: () => {},
+      leave: () => {}
+    }
+    const slots = new Slots({ gateOf: () => gate, granted: () => {}, waited: () => {} })
+    const wanted = { pool: "heavy", kind: "tool" as const, name: "t", step: null, attempt: 1 }
+    expect(slots.free("heavy")).toBe(0)
+    slots.want([wanted, wanted, wanted])
+    waiting[1]!.grant()
+    expect(slots.free("heavy")).toBe(1)
+    slots.want([])
+    expect(waiting.map(({ isGivenUp }) => isGivenUp)).toEqual([true, false, true])
+  })
+
   it.effect("are given back once each, whatever is interrupted, closed or left when (A3)", () =>
     Effect.gen(function* () {
       const move = fc.record({

@@ -14,8 +14,7 @@ import type { Gate, Lease } from "./gate.ts"
 
 /** How long a look waits for news, in milliseconds: also how often the other runner hears that we are there. */
 const lookMs = 1_000
-// A host that hears nothing of us for so long has ended the errand by itself.
-/** How long a look may take before its runner counts as lost, in milliseconds, and how long that is told to end it. */
+/** How long a look may take until its runner is lost, in milliseconds; a host that hears nothing for so long ends the errand. */
 const answerMs = 6_000
 /** How long to wait before asking again where there was no answer, or nobody to ask. */
 const againMs = 200

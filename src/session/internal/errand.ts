@@ -156,11 +156,14 @@ export class Errand {
 
   /** Waits until it is so, and no longer than `waitMs`. */
   until(test: () => boolean, waitMs: number): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      if (test() || waitMs <= 0) return Effect.void
+    const wait: Effect.Effect<void> = Effect.suspend(() => {
+      if (test()) return Effect.void
       const waiter = this.changed.listen()
-      return Effect.ensuring(Effect.asVoid(Effect.timeoutOption(waiter.news, waitMs)), Effect.sync(waiter.stop))
+      return Effect.zipRight(Effect.ensuring(waiter.news, Effect.sync(waiter.stop)), wait)
     })
+    return Effect.suspend(() =>
+      test() || waitMs <= 0 ? Effect.void : Effect.asVoid(Effect.timeoutOption(wait, waitMs))
+    )
   }
 
   private get isFull(): boolean {

@@ -1,6 +1,5 @@
 /** What happens to a session, and what it leads to. */
-import { Deferred } from "effect"
-import { Effect } from "effect"
+import { Deferred, Effect } from "effect"
 import type { Command, SessionCreated } from "../../domain/Entry.ts"
 import type { CommandId, TimerId } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"

@@ -14,7 +14,7 @@ import type { Gate, Lacking, Lease } from "./gate.ts"
 import type { Why } from "./lane.ts"
 
 interface Claim {
-  readonly giveUp: () => void
+  giveUp: () => void
   readonly since: number
 }
 
@@ -95,15 +95,17 @@ export class Slots implements Room {
 
   private claim(place: Place): void {
     const { claims, gate, granted } = place
-    const giveUp = gate.wait((lease) => {
-      const { since } = claims.shift()!
+    const claim: Claim = { giveUp: () => {}, since: gate.now() }
+    claims.push(claim)
+    claim.giveUp = gate.wait((lease) => {
+      // Mostly the first: but slots of other runners come when they come.
+      claims.splice(claims.indexOf(claim), 1)
       const [first, ...rest] = place.wanted
       place.wanted = rest
       granted.push(lease)
-      this.over(gate, since, first!)
+      this.over(gate, claim.since, first!)
       this.holder.granted()
     })
-    claims.push({ giveUp, since: gate.now() })
   }
 
   private over(gate: Gate, since: number, waiting: Waiting): void {
