@@ -102,7 +102,8 @@ export interface Session {
   ) => Effect.Effect<string, Refused | FeedFailure | TurnNotCompleted>
   /**
    * What happens, from a cursor on (from the start without one), live: each entry once, each piece of text once (I6). Ends
-   * when the session has ended.
+   * when the session has ended. Of a tool's progress only the last is kept: a `Delta` with `skipped` says how much a reader
+   * that fell behind has missed.
    */
   readonly feed: (options?: { readonly after?: string | undefined }) => Stream.Stream<FeedEvent, FeedFailure>
   /** Ends the running turn, and all that it started; the session goes on. */
