@@ -19,6 +19,8 @@ export interface Ticket {
 interface Turn {
   /** What it has had. */
   had: number
+  /** Of two that have had the same, who was known first is first. */
+  readonly number: number
 }
 
 interface Tenant<T> extends Turn {
@@ -30,54 +32,80 @@ interface Seat<T> extends Turn {
   readonly tickets: Map<string, T>
 }
 
-/** How many that wait for nothing are remembered before those are forgotten whose past says nothing any more. */
-const idleMost = 256
+/** How many are remembered, at least, before those are forgotten that wait for nothing and whose past says nothing any more. */
+const knownMost = 256
 
 class Turns<A extends Turn> {
   readonly all = new Map<string, A>()
+  /** Those that wait, in their order: thousands may, and one is looked for at each grant. */
+  readonly waiting: Array<A> = []
   /** What whoever was served last had had. */
   private clock = 0
+  private numbers = 0
+  private forgetAt = knownMost
 
   constructor(
-    private readonly fresh: () => A,
-    readonly isIdle: (one: A) => boolean
+    private readonly fresh: (number: number) => A,
+    private readonly isIdle: (one: A) => boolean
   ) {}
 
-  /** Whoever begins to wait. */
+  /** Whoever begins to wait, or waits for one thing more. */
   arrive(name: string): A {
     let one = this.all.get(name)
     if (one === undefined) {
-      if (this.all.size > idleMost) this.forget()
-      one = this.fresh()
+      if (this.all.size > this.forgetAt) this.forget()
+      one = this.fresh(this.numbers++)
       this.all.set(name, one)
     }
-    if (this.isIdle(one)) one.had = Math.max(one.had, this.clock)
+    if (this.isIdle(one)) {
+      one.had = Math.max(one.had, this.clock)
+      this.waiting.splice(this.placeOf(one), 0, one)
+    }
     return one
   }
 
-  charge(one: A, cost: number): void {
-    this.clock = Math.max(this.clock, one.had)
-    one.had += cost
+  /** It waits for nothing any more. */
+  leave(one: A): void {
+    this.waiting.splice(this.placeOf(one), 1)
   }
 
-  /** Those that wait, in their order. */
-  get waiting(): ReadonlyArray<A> {
-    return [...this.all.values()].filter((one) => !this.isIdle(one)).sort((a, b) => a.had - b.had)
+  charge(one: A, cost: number): void {
+    const waits = !this.isIdle(one)
+    if (waits) this.leave(one)
+    this.clock = Math.max(this.clock, one.had)
+    // What is no number would be nowhere in the order.
+    one.had += Number.isFinite(cost) ? cost : 1
+    if (waits) this.waiting.splice(this.placeOf(one), 0, one)
+  }
+
+  /** Where it is among those that wait, or would be. */
+  private placeOf({ had, number }: A): number {
+    let [from, to] = [0, this.waiting.length]
+    while (from < to) {
+      const middle = (from + to) >>> 1
+      const other = this.waiting[middle]!
+      if (other.had < had || (other.had === had && other.number < number)) from = middle + 1
+      else to = middle
+    }
+    return from
   }
 
   private forget(): void {
     for (const [name, one] of this.all) if (this.isIdle(one) && one.had <= this.clock) this.all.delete(name)
+    // Where most of them wait there is little to forget: all are not walked again for each that comes.
+    this.forgetAt = Math.max(knownMost, 2 * this.all.size)
   }
 }
 
 export class FairQueue<T extends Ticket> {
   private readonly tickets = new Map<string, T>()
   private readonly tenants = new Turns<Tenant<T>>(
-    () => ({
+    (number) => ({
       had: 0,
+      number,
       waiting: 0,
       sessions: new Turns<Seat<T>>(
-        () => ({ had: 0, tickets: new Map() }),
+        (number) => ({ had: 0, number, tickets: new Map() }),
         ({ tickets }) => tickets.size === 0
       )
     }),
@@ -112,8 +140,11 @@ export class FairQueue<T extends Ticket> {
     if (ticket === undefined) return
     this.tickets.delete(id)
     const tenant = this.tenants.all.get(ticket.namespace)!
-    tenant.sessions.all.get(ticket.session)!.tickets.delete(id)
+    const seat = tenant.sessions.all.get(ticket.session)!
+    seat.tickets.delete(id)
+    if (seat.tickets.size === 0) tenant.sessions.leave(seat)
     tenant.waiting--
+    if (tenant.waiting === 0) this.tenants.leave(tenant)
   }
 
   /** Who is next; `may` passes over what cannot begin now for a reason of its own. */

@@ -14,6 +14,52 @@ const takeOne = (queue: FairQueue<Ticket>): Ticket | undefined => {
   return next
 }
 
+/** The same, as simple as it can be said: all that wait are sorted for each that is served. */
+class Sorted {
+  private readonly turns = new Map<string, { had: number; readonly clock: { now: number } }>()
+  private readonly clocks = new Map<string, { now: number }>()
+  readonly waiting = new Map<string, Ticket>()
+
+  private of({ namespace, session }: Ticket) {
+    return [this.turn(namespace, ""), this.turn(`${namespace}/${session}`, namespace)] as const
+  }
+
+  private turn(name: string, parent: string) {
+    const clock = this.clocks.get(parent) ?? { now: 0 }
+    this.clocks.set(parent, clock)
+    const turn = this.turns.get(name) ?? { had: 0, clock }
+    this.turns.set(name, turn)
+    return turn
+  }
+
+  add(ticket: Ticket): void {
+    const others = [...this.waiting.values()]
+    const [tenant, seat] = this.of(ticket)
+    const isThere = others.some(({ namespace }) => namespace === ticket.namespace)
+    const sits = others.some(({ namespace, session }) => namespace === ticket.namespace && session === ticket.session)
+    if (!isThere) tenant.had = Math.max(tenant.had, tenant.clock.now)
+    if (!sits) seat.had = Math.max(seat.had, seat.clock.now)
+    this.waiting.set(ticket.id, ticket)
+  }
+
+  next(may: (ticket: Ticket) => boolean): Ticket | undefined {
+    const numbers = new Map([...this.turns.values()].map((turn, n) => [turn, n]))
+    const key = (ticket: Ticket) => this.of(ticket).flatMap((turn) => [turn.had, numbers.get(turn)!])
+    const compare = (a: ReadonlyArray<number>, b: ReadonlyArray<number>) =>
+      a.map((n, i) => n - b[i]!).find((d) => d !== 0) ?? 0
+    // Sorting is stable: within a session first come, first served.
+    return [...this.waiting.values()].sort((a, b) => compare(key(a), key(b))).find(may)
+  }
+
+  take(ticket: Ticket, cost: number): void {
+    this.waiting.delete(ticket.id)
+    for (const turn of this.of(ticket)) {
+      turn.clock.now = Math.max(turn.clock.now, turn.had)
+      turn.had += cost
+    }
+  }
+}
+
 describe("a fair queue", () => {
   it("serves namespaces alike, though one has fifty sessions that wait and the other one", () => {
     const queue = new FairQueue<Ticket>()
@@ -97,5 +143,59 @@ describe("a fair queue", () => {
       }),
       { numRuns: 100 }
     )
+  })
+
+  it("has the order of one that sorts all that wait each time, whatever is passed over and whatever it costs", () => {
+    const names = fc.constantFrom("a", "b", "c", "d", "e")
+    const move = fc.record({
+      what: fc.constantFrom("add", "add", "add", "take", "take", "remove"),
+      namespace: names,
+      session: names,
+      n: fc.nat(1_000),
+      cost: fc.constantFrom(1, 1, 1, 2, 0.5, 7.25)
+    })
+    fc.assert(
+      fc.property(fc.array(move, { maxLength: 300 }), (moves) => {
+        const queue = new FairQueue<Ticket>()
+        const sorted = new Sorted()
+        let number = 0
+        for (const { cost, n, namespace, session, what } of moves) {
+          if (what === "add") {
+            const one = ticket(namespace, session, number++)
+            queue.add(one)
+            sorted.add(one)
+          } else if (what === "remove") {
+            const ids = [...sorted.waiting.keys()]
+            const id = ids[n % Math.max(1, ids.length)]
+            if (id === undefined) continue
+            queue.remove(id)
+            sorted.waiting.delete(id)
+          } else {
+            // Mostly all may be served.
+            const may = (one: Ticket) => n % 3 > 0 || one.namespace !== namespace
+            const one = queue.next(may)
+            assert.strictEqual(one?.id, sorted.next(may)?.id)
+            if (one === undefined) continue
+            queue.take(one, cost)
+            sorted.take(one, cost)
+          }
+          assert.strictEqual(queue.size, sorted.waiting.size)
+        }
+      }),
+      { numRuns: 300 }
+    )
+  })
+
+  it("serves all of thousands once, and forgets nobody who waits, however many come and go", () => {
+    const queue = new FairQueue<Ticket>()
+    const served = new Set<string>()
+    let n = 0
+    for (let round = 0; round < 20; round++) {
+      for (let i = 0; i < 500; i++) queue.add(ticket(`n${n % 7}`, `s${n}`, n++))
+      for (let i = 0; i < 450; i++) served.add(takeOne(queue)!.id)
+    }
+    while (queue.size > 0) served.add(takeOne(queue)!.id)
+    assert.strictEqual(served.size, n)
+    assert.isUndefined(queue.next())
   })
 })
