@@ -159,6 +159,7 @@ export const layer = (
             now,
             name,
             runners: () => peers.all().length,
+            isMember: () => peers.isThere(peers.self()),
             ask: ask(of.name),
             near: () => near(of.name),
             waited,

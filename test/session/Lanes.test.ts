@@ -30,6 +30,8 @@ class World {
   host: LaneHost | null = null
   /** Runners that nobody hears. */
   readonly cut = new Set<string>()
+  /** Runners that are not members of the cluster yet. */
+  readonly strangers = new Set<string>()
   /** Of each runner's answers, so many come, and then one is lost. */
   losesAfter = Number.POSITIVE_INFINITY
   private readonly answers = new Map<string, number>()
@@ -81,6 +83,7 @@ class World {
       now: this.now,
       name: () => nameOf(runner),
       runners: () => 2,
+      isMember: () => !this.strangers.has(runner),
       ask: this.ask(runner),
       // Far away, so that what is said is seen.
       near: () => null,
@@ -310,6 +313,21 @@ describe("a lane", () => {
       for (let n = 0; n < 30; n++) world.call("a")
       yield* pass(3_000)
       assert.isAtMost(at(world.sent, from, from + perMs), 20)
+    })
+  )
+
+  it.scoped("that it cannot be reached says nothing as long as this runner is no member yet", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ requests: 20 }, "a", "b")
+      world.cut.add("b")
+      world.strangers.add("b")
+      for (let n = 0; n < 30; n++) world.call("b")
+      yield* pass(unreachableMs + 2_000)
+      world.strangers.delete("b")
+      yield* pass(unreachableMs - 1_000)
+      assert.strictEqual(world.sent.length, 0)
+      yield* pass(2_000)
+      assert.strictEqual(world.sent.length, 10)
     })
   )
 

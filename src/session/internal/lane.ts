@@ -24,6 +24,8 @@ export interface Surroundings {
   readonly name: () => string
   /** How many runners there are. */
   readonly runners: () => number
+  /** Whether this is one of them yet: who is not hears nobody. */
+  readonly isMember: () => boolean
   readonly ask: (request: Request) => Effect.Effect<Reply, unknown>
   /** The host, where it is in this process. */
   readonly near: () => Pick<LaneHost, "name" | "lend"> | null
@@ -258,7 +260,7 @@ export class Lane {
       Effect.flatMap((exit) => {
         if (exit === null) return Effect.void
         if (Exit.isSuccess(exit)) return Effect.sync(() => this.answered(request, exit.value))
-        this.silentSince ??= this.around.now()
+        if (this.around.isMember()) this.silentSince ??= this.around.now()
         this.goAlone()
         // What comes meanwhile does not make it answer.
         return Effect.raceFirst(Effect.sleep(againMs), this.goingOn)
