@@ -2,12 +2,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Clock, Effect, type Fiber, Logger, Runtime, type Scope, TestClock } from "effect"
 import type { FailureClass } from "../../src/domain/Failure.ts"
-import { RateLimits } from "../../src/resilience/index.ts"
+import { Limiter, RateLimits } from "../../src/resilience/index.ts"
 import { Lane, unreachableMs } from "../../src/session/internal/lane.ts"
 import { aheadMost } from "../../src/session/internal/laneAhead.ts"
 import { LaneHost, silenceMs } from "../../src/session/internal/laneHost.ts"
 import type { Permit } from "../../src/session/internal/lanePermits.ts"
-import type { Request } from "../../src/session/internal/laneProtocol.ts"
+import type { Copy, Request } from "../../src/session/internal/laneProtocol.ts"
+import { left } from "../../src/session/internal/laneSettling.ts"
 
 const perMs = 60_000
 
@@ -237,6 +238,21 @@ describe("a lane", () => {
       assert.strictEqual(world.sent.length, 10)
     })
   )
+
+  it("counts from now what was under way when the copy was made that its next host begins with", () => {
+    const before = new Limiter.Limiter({ perMs, requests: 10 })
+    before.ended(before.grant(0, 1), 0)
+    before.grant(perMs / 2, 1)
+    const copy = { spent: before.spent(perMs / 2), requests: 10, meanTokens: 1 } as unknown as Copy
+    const next = new Limiter.Limiter({ perMs, requests: 4 })
+    next.inherit(perMs * 0.6, left(copy, perMs * 0.1, next.rates))
+    // One that is known, one that may have been sent just now, and two that nobody knows of.
+    assert.isFalse(next.fits(perMs * 0.9, 1))
+    assert.isTrue(next.fits(perMs * 1.1, 1))
+    next.ended(next.grant(perMs * 1.1, 1), perMs * 1.1)
+    assert.isFalse(next.fits(perMs * 1.59, 1))
+    assert.isTrue(next.fits(perMs * 1.6, 1))
+  })
 
   for (const survivors of [["b"], ["b", "c"]]) {
     it.scoped(

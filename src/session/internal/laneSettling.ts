@@ -13,7 +13,8 @@ const settleMs = 2_000
 /** What still counts of what another host knew some time ago, and what its runner may have been granted since. */
 export const left = (copy: Copy, agoMs: number, { perMs, requests }: Limiter.Rates): ReadonlyArray<Limiter.Spent> => {
   const spent = copy.spent
-    .map((one) => ({ ...one, leftMs: Math.min(perMs, one.leftMs - agoMs) }))
+    // What was under way then may have been sent since.
+    .map((one) => ({ ...one, leftMs: one.leftMs >= perMs ? perMs : one.leftMs - agoMs }))
     .filter(({ leftMs }) => leftMs > 0)
   const unknown = aheadMost(requests ?? copy.requests ?? undefined)
   return Number.isFinite(unknown)
