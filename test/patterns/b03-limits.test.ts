@@ -104,20 +104,24 @@ describe("B3: limits", () => {
     })
   )
 
-  const long = "word ".repeat(4_000)
+  /** A provider that says 20,000 characters of its answer and never its end, and a runner that asks it. */
+  const endlessly = (agent: Agent.Any, end: typeof Fake.cutAfter) =>
+    Effect.gen(function* () {
+      const fake = yield* Fake.make
+      // The text's start and one piece of it.
+      fake.script(end(4, Anthropic.message([Anthropic.text("word ".repeat(4_000), "never said")])))
+      const live = Runner.layerEmbedded({ agents: [agent as typeof Frugal], directory: yield* directory })
+      return { fake, live: Layer.provide(live, Anthropic.layer(fake)) }
+    })
+
   const Frugal = Agent.make("frugal", { budget: { usd: 0.1 } })
+  const Chatty = Agent.make("chatty", { budget: { session: { usd: 0.1 } } })
 
   it.scopedLive(
     "I8: answers that are cut are paid all the same: none is asked to go on that is not paid any more",
     () =>
       Effect.gen(function* () {
-        const home = yield* directory
-        const fake = yield* Fake.make
-        // The text's start and one piece of it, and no end.
-        fake.script(Fake.cutAfter(4, Anthropic.message([Anthropic.text(long, "never said")])))
-        const live = Runner.layerEmbedded({ agents: [Frugal], directory: home }).pipe(
-          Layer.provide(Anthropic.layer(fake))
-        )
+        const { fake, live } = yield* endlessly(Frugal, Fake.cutAfter)
         yield* Effect.gen(function* () {
           const session = yield* Client.session(Frugal, "s")
           yield* Effect.ignore(session.ask("Go"))
@@ -135,13 +139,7 @@ describe("B3: limits", () => {
     "I8: so are those that somebody interrupts: a session cannot outspend its budget by never being done",
     () =>
       Effect.gen(function* () {
-        const home = yield* directory
-        const fake = yield* Fake.make
-        fake.script(Fake.hangAfter(4, Anthropic.message([Anthropic.text(long, "never said")])))
-        const Chatty = Agent.make("chatty", { budget: { session: { usd: 0.1 } } })
-        const live = Runner.layerEmbedded({ agents: [Chatty], directory: home }).pipe(
-          Layer.provide(Anthropic.layer(fake))
-        )
+        const { fake, live } = yield* endlessly(Chatty, Fake.hangAfter)
         yield* Effect.gen(function* () {
           const session = yield* Client.session(Chatty, "s")
           const turn = (n: number) =>

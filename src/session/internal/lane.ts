@@ -123,9 +123,15 @@ export class Lane {
     return until > this.around.now() ? { state: "open", until } : { state: "half-open", until: null }
   }
 
-  /** How much longer its provider wants to hear nothing. */
+  /** Until when its provider wants to hear nothing, in milliseconds since the epoch; `null` where it does not mind. */
+  get blockedUntil(): number | null {
+    const until = this.copyAt + (this.copy?.blockedMs ?? 0)
+    return until > this.around.now() ? until : null
+  }
+
+  /** How much longer that is. */
   get blockedMs(): number {
-    return Math.max(0, (this.copy?.blockedMs ?? 0) - this.copyAgoMs)
+    return this.blockedUntil === null ? 0 : this.blockedUntil - this.around.now()
   }
 
   /** Whether a call of this runner is trying it, or about to. */
@@ -189,7 +195,7 @@ export class Lane {
     const { state, until } = this.stateOf(model)
     const of = { lane: this.lane.name, model }
     if (state !== "closed") return { ...of, reason: "open", until }
-    const { blockedUntil } = this.view
+    const { blockedUntil } = this
     return blockedUntil === null
       ? { ...of, reason: "limit", until: null }
       : { ...of, reason: "blocked", until: blockedUntil }
@@ -202,8 +208,7 @@ export class Lane {
 
   /** The lane as a whole, as it was last heard of. Times in milliseconds since the epoch. */
   get view() {
-    const { copy } = this
-    const blockedUntil = this.copyAt + (copy?.blockedMs ?? 0)
+    const { blockedUntil, copy } = this
     return {
       lane: this.lane.name,
       requests: copy?.requests ?? this.lane.rates.requests ?? null,
@@ -211,7 +216,7 @@ export class Lane {
       perMs: this.lane.rates.perMs,
       running: copy?.running ?? 0,
       waiting: Math.max(copy?.waiting ?? 0, this.waiting.size),
-      blockedUntil: blockedUntil > this.around.now() ? blockedUntil : null,
+      blockedUntil,
       /** Models whose breaker is not closed. */
       models: (copy?.models ?? []).map(({ model }) => ({ model, ...this.stateOf(model) })),
       /** Since when its host does not answer, and each runner keeps to its part. */
@@ -315,7 +320,7 @@ export class Lane {
     this.recall = reply.recall
     for (const granted of reply.granted) if (this.outbox.confirm(granted)) this.granted(granted, reply.host)
     if (this.recall) this.permits.tidy(true)
-    const isBlocked = this.blockedMs > 0
+    const isBlocked = this.blockedUntil !== null
     for (const one of [...this.waiting.values()]) {
       if (isBlocked || this.stateOf(one.model).state === "open") one.shut?.()
     }
