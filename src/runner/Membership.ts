@@ -6,7 +6,7 @@
  *   itself, and one that cannot know gives its sessions up.
  * - A runner that leaves stays a member until its shards are gone: what its tools came to is still written.
  */
-import { ClusterError, MachineId, Runner, RunnerStorage, type ShardId } from "@effect/cluster"
+import { ClusterError, MachineId, Runner, RunnerStorage, ShardId } from "@effect/cluster"
 import { Context, Duration, Effect, Layer, Queue, Ref } from "effect"
 import { StoreUnavailable } from "../domain/Errors.ts"
 import type { Epoch, Shard } from "../domain/Id.ts"
@@ -44,6 +44,11 @@ export class Standing extends Context.Tag("perdure/Standing")<
 >() {}
 
 const nameOf = (shard: ShardId.ShardId): Shard => `${shard.group}:${shard.id}` as Shard
+
+const idOf = (shard: Shard): ShardId.ShardId => {
+  const colon = shard.lastIndexOf(":")
+  return ShardId.make(shard.slice(0, colon), Number(shard.slice(colon + 1)))
+}
 
 const subscribe = (callbacks: Set<() => void>) => (callback: () => void) => {
   callbacks.add(callback)
@@ -187,20 +192,20 @@ export const layer: Layer.Layer<
         return persistence(doubts.asking(asked, ask))
       },
       refresh: (address, shardIds) => {
-        const byName = new Map([...shardIds].map((shard) => [nameOf(shard), shard]))
-        const mine = () => [...byName.keys()].filter((shard) => epochs.has(shard))
-        return store.owned(`${address.host}:${address.port}`, incarnation, [...byName.keys()]).pipe(
+        const asked = [...shardIds].map(nameOf)
+        return store.owned(`${address.host}:${address.port}`, incarnation, asked).pipe(
           Effect.disconnect,
           Effect.timeoutFail({ duration: patienceMs, onTimeout: () => silence }),
           Effect.map((owned) => {
             // Without its epoch, which a fenced write forgets, a shard is of no use: it is let go, and taken anew.
             const still = new Set(owned.filter((shard) => epochs.has(shard)))
-            forget([...byName.keys()].filter((shard) => !still.has(shard)))
+            forget(asked.filter((shard) => !still.has(shard)))
           }),
           // Until the sessions are given up, a store that does not answer takes none away.
           Effect.catchAll((error) => (pulse.isLost() ? Effect.fail(error) : Effect.void)),
-          // What was given up is not ours, though the store may say so: it has to be acquired anew.
-          Effect.map(() => mine().map((shard) => byName.get(shard)!)),
+          // What was given up is not ours, though the store may say so: it has to be acquired anew. What came to us while
+          // the store was asked is: the cluster lets go of all that it is not told of, and would be without it for seconds.
+          Effect.map(() => [...epochs.keys()].map(idOf)),
           persistence
         )
       },

@@ -1,7 +1,7 @@
 /** Who owns which shard, when the store does not say what it did. Scenarios that the simulator found. */
 import { RunnerAddress, Runner, RunnerStorage, ShardId } from "@effect/cluster"
 import { expect, it } from "@effect/vitest"
-import { Context, Duration, Effect, Layer, TestClock } from "effect"
+import { Context, Deferred, Duration, Effect, Layer, TestClock } from "effect"
 import { StoreUnavailable } from "../../src/domain/Errors.ts"
 import type { Epoch, Shard } from "../../src/domain/Id.ts"
 import { Membership, RunnerSettings } from "../../src/runner/index.ts"
@@ -56,5 +56,24 @@ it.scoped("a shard whose epoch was forgotten is not kept, so that it is taken an
     expect(yield* one.storage.refresh(one.address, shards)).toEqual([shards[0], shards[2]])
     expect((yield* one.storage.acquire(one.address, [shards[1]!])).length).toBe(1)
     expect(one.shards.epoch("default:2" as Shard)).toBe(2)
+  })
+)
+
+it.scoped("a shard that comes while the store is asked for the others is kept", () =>
+  Effect.gen(function* () {
+    const port = new SimStore(() => 0).connect("one")
+    const asked = yield* Deferred.make<void>()
+    const answer = yield* Deferred.make<void>()
+    const owned: Store["Type"]["owned"] = (...args) =>
+      Effect.flatMap(port.owned(...args), (found) =>
+        Deferred.succeed(asked, undefined).pipe(Effect.zipRight(Deferred.await(answer)), Effect.as(found))
+      )
+    const one = yield* runner({ ...port, owned }, 1)
+    yield* one.storage.acquire(one.address, [shards[0]!])
+    const looking = yield* Effect.fork(one.storage.refresh(one.address, [shards[0]!]))
+    yield* Deferred.await(asked)
+    yield* one.storage.acquire(one.address, [shards[1]!])
+    yield* Deferred.succeed(answer, undefined)
+    expect(yield* looking).toEqual([shards[0], shards[1]])
   })
 )
