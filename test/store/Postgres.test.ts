@@ -1,6 +1,7 @@
 import { PgClient } from "@effect/sql-pg"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Exit, Fiber, Layer, Logger, LogLevel, Redacted, Scope } from "effect"
+import { type AddressInfo, createServer, type Server } from "node:net"
 import { inspect } from "node:util"
 import { StoreUnavailable, StoreUnusable } from "../../src/domain/Errors.ts"
 import { Postgres, Store } from "../../src/store/index.ts"
@@ -31,6 +32,13 @@ const owned = Effect.fnUntraced(function* (store: Store["Type"]) {
   yield* store.acquire(at.address, "one", [at.shard, at.other], patient_ms)
   return at
 })
+
+const listening = Effect.acquireRelease(
+  Effect.async<Server>((resume) => {
+    const server = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+  }),
+  (server) => Effect.sync(() => server.close())
+)
 
 const presences = (sql: PgClient.PgClient) =>
   sql<{ readonly pid: number }>`SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted
@@ -238,6 +246,46 @@ describe("runners on Postgres", () => {
       const at = yield* Effect.scoped(Effect.flatMap(open(url), owned))
       const taken = yield* store.acquire(next.address, "n", [at.shard], patient_ms)
       expect(taken).toEqual([{ shard: at.shard, epoch: 2 }])
+    })
+  )
+
+  it.scopedLive("a runner that is absent is given time while its door is open, and none once it is shut", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const store = yield* open(url)
+      const next = unique()
+      yield* store.register({ address: next.address, incarnation: "n", info: "", healthy: true })
+      const door = yield* listening
+      const { address, port } = door.address() as AddressInfo
+      const { shard } = unique()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const other = yield* open(url)
+          yield* other.register({ address: `${address}:${port}`, incarnation: "one", info: "", healthy: true })
+          yield* other.acquire(`${address}:${port}`, "one", [shard], patient_ms)
+        })
+      )
+      const acquire = store.acquire(next.address, "n", [shard], patient_ms)
+      for (let i = 0; i < 3; i++) expect(yield* acquire).toEqual([])
+      expect((yield* store.runners(patient_ms)).length).toBe(2)
+      yield* Effect.async<void>((resume) => void door.close(() => resume(Effect.void)))
+      expect(yield* acquire).toEqual([{ shard, epoch: 2 }])
+    })
+  )
+
+  it.scopedLive("a runner that stays absent is gone, whoever listens at its address", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const store = yield* open(url)
+      const { address, port } = (yield* listening).address() as AddressInfo
+      yield* Effect.scoped(
+        Effect.flatMap(open(url), (other) =>
+          other.register({ address: `${address}:${port}`, incarnation: "one", info: "", healthy: true })
+        )
+      )
+      expect((yield* store.runners(patient_ms)).length).toBe(1)
+      yield* Effect.sleep("600 millis")
+      expect(yield* store.runners(patient_ms)).toEqual([])
     })
   )
 

@@ -4,8 +4,8 @@
  *
  * One connection of its own holds the locks of all runners of this store (one, outside of tests). When it drops while
  * the process lives (Postgres restarted, the backend was ended, a firewall forgot it), it is made again at once and the
- * locks are taken again; those who judge look twice, `confirm_ms` apart, so a quick one is not noticed. A runner that
- * does not manage is declared dead, and learns it from its next heartbeat. Safety never rests on this (I3).
+ * locks are taken again; those who judge knock at its door and wait, so a quick one is not noticed. A runner that does not
+ * manage is declared dead, and learns it from its next heartbeat. Safety never rests on this (I3).
  */
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
@@ -20,9 +20,6 @@ export const lockClass = 0x70657264
 /** The second key: of the incarnation too, so that a restarted runner does not wait for what it was before. */
 export const lockKey = (address: string, incarnation: string): number =>
   createHash("sha256").update(`${address}\u0000${incarnation}`).digest().readUInt32BE(0) & 0x7fffffff
-
-/** How long a runner must have been absent to count as gone. */
-export const confirm_ms = 50
 
 /** After trouble with Postgres of its own, a runner does not judge others for this long: they had the same. */
 export const truce_ms = 2000

@@ -1,9 +1,9 @@
 /**
  * Who is alive, and who owns which shard.
  *
- * A runner is dead when its row is gone. The row is deleted by the one who takes its shards, after it has seen twice that
- * the runner's lock is gone (its process is), or that its heartbeat is older than allowed (it hangs). A lease whose
- * owner has no row is free.
+ * A runner is dead when its row is gone. The row is deleted by the one who takes its shards, after it has seen that the
+ * runner's lock is gone and that nobody listens at its address (its process is gone), or that its heartbeat is older than
+ * allowed (it hangs). A lease whose owner has no row is free.
  */
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
@@ -12,8 +12,9 @@ import { Clock, Effect } from "effect"
 import type { Epoch, Shard } from "../../domain/Id.ts"
 import type { Store } from "../Store.ts"
 import { escape, unescape } from "./Escape.ts"
+import { type Door, knock } from "./door.ts"
 import { guard } from "./PgFailure.ts"
-import { confirm_ms, lockClass, lockKey, type Presence, truce_ms } from "./PgPresence.ts"
+import { lockClass, lockKey, type Presence, truce_ms } from "./PgPresence.ts"
 import * as Rows from "./Rows.ts"
 
 type Service = Store["Type"]
@@ -22,6 +23,20 @@ interface Seen extends Rows.RunnerColumns {
   readonly present: boolean
   readonly silent: boolean
 }
+
+/**
+ * How long the lock of a runner must have been gone until its process counts as gone, in milliseconds. Where its door is
+ * open it has lost its connection to Postgres and makes a new one, which takes a busy one a while.
+ */
+const absence_ms: Readonly<Record<Door, number>> = { shut: 0, unknown: 50, open: 500 }
+
+interface Absence {
+  /** By our clock. */
+  readonly since: number
+  readonly door: Door
+}
+
+const isProven = ({ door, since }: Absence, now: number): boolean => now - since >= absence_ms[door]
 
 /** A look that took longer met a Postgres that did not answer: it was frozen, or could not be reached. */
 const slow_ms = 1000
@@ -40,8 +55,7 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
 
   /** Runners that this process has registered: it knows that they are here, whatever their connection does. */
   const own = new Set<string>()
-  /** Since when a runner has been absent, by our clock. */
-  const absentSince = new Map<string, number>()
+  const absences = new Map<string, Absence>()
 
   /** Until when silence says nothing, by our clock: Postgres failed us, so it may have failed those who are silent. */
   let truceUntil = Number.NEGATIVE_INFINITY
@@ -56,30 +70,39 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
         ${silent(expiryMs)} AS silent FROM perdure_runners r ORDER BY r.address`.pipe(Effect.tapError(() => truce))
       const at = yield* Clock.currentTimeMillis
       if (at - begun > slow_ms) yield* truce
-      const absent = new Set(rows.filter((row) => !row.present && !own.has(nameOf(row))).map(nameOf))
-      for (const name of absentSince.keys()) if (!absent.has(name)) absentSince.delete(name)
-      for (const name of absent) if (!absentSince.has(name)) absentSince.set(name, at)
+      const absent = rows.filter((row) => !row.present && !own.has(nameOf(row)))
+      const names = new Set(absent.map(nameOf))
+      for (const name of absences.keys()) if (!names.has(name)) absences.delete(name)
+      yield* Effect.forEach(absent, (row) => missed(row, at), { concurrency: "unbounded", discard: true })
       return rows
+    })
+
+  /** Who has had time to go on waiting for its lock has had time to open its door, or to lose it. */
+  const missed = (row: Seen, at: number) =>
+    Effect.suspend(() => {
+      const before = absences.get(nameOf(row))
+      if (before !== undefined && isProven(before, at)) return Effect.void
+      return Effect.map(knock(unescape(row.address)), (door) => {
+        absences.set(nameOf(row), { since: before?.since ?? at, door })
+      })
     })
 
   const look = (expiryMs: number) =>
     Effect.gen(function* () {
       let rows = yield* list(expiryMs)
       const at = yield* Clock.currentTimeMillis
-      if ([...absentSince.values()].some((since) => at - since < confirm_ms)) {
-        yield* Effect.sleep(confirm_ms)
+      if ([...absences.values()].some((absence) => absence.door === "unknown" && !isProven(absence, at))) {
+        yield* Effect.sleep(absence_ms.unknown)
         rows = yield* list(expiryMs)
       }
       const now = yield* Clock.currentTimeMillis
-      const confirmed = now - confirm_ms
+      const isGone = (row: Seen) => {
+        const absence = absences.get(nameOf(row))
+        return absence !== undefined && isProven(absence, now)
+      }
       const hearing = now >= truceUntil
       const judging = yield* presence.canJudge
-      return rows.map((row) => ({
-        row,
-        dead:
-          (hearing && row.silent) ||
-          (judging && (absentSince.get(nameOf(row)) ?? Number.POSITIVE_INFINITY) <= confirmed)
-      }))
+      return rows.map((row) => ({ row, dead: (hearing && row.silent) || (judging && isGone(row)) }))
     })
 
   const register: Service["register"] = ({ address, incarnation, info, healthy }) =>
