@@ -8,6 +8,7 @@ import * as PgConnection from "./internal/PgConnection.ts"
 import { guard, reasonOf } from "./internal/PgFailure.ts"
 import { migrate } from "./internal/PgMigrations.ts"
 import * as PgPresence from "./internal/PgPresence.ts"
+import * as PgRead from "./internal/PgRead.ts"
 import * as PgRunners from "./internal/PgRunners.ts"
 import * as PgSocket from "./internal/PgSocket.ts"
 import * as Queries from "./internal/Queries.ts"
@@ -105,6 +106,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     driver: "postgres",
     ...queries,
     ...runners,
+    read: PgRead.make(sql, queries.read),
     append: (groups) => guard("append")(appended(groups)),
     unregister: (address, incarnation) =>
       Effect.zipLeft(queries.unregister(address, incarnation), left(address, incarnation))

@@ -80,6 +80,26 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
         })
       )
 
+      it.effect("is read beside others, each from where it was asked for", () =>
+        Effect.gen(function* () {
+          const at = yield* owner()
+          const ids = Array.from({ length: 40 }, (_, i) => `beside-${i}`)
+          for (const [i, id] of ids.entries()) {
+            const rows = Array.from({ length: i % 5 }, (_, n) => row(n + 1, { payload: Buffer.from(`${id}/${n + 1}`) }))
+            if (rows.length > 0) yield* at.store.append([group(at, id, 1, rows)])
+          }
+          const read = (id: string, i: number) => at.store.read(at.namespace, session(id), i % 3, 2)
+          // Whoever gives up takes nothing from the others.
+          const impatient = yield* Effect.fork(read("beside-4", 0))
+          const all = yield* Effect.fork(Effect.forEach(ids, read, { concurrency: "unbounded" }))
+          yield* Effect.yieldNow()
+          yield* Fiber.interrupt(impatient)
+          const found = (yield* all).map((rows) => rows.map(({ payload }) => Buffer.from(payload).toString()))
+          const expected = ids.map((id, i) => [1, 2, 3, 4].filter((n) => n <= i % 5 && n > i % 3).slice(0, 2).map((n) => `${id}/${n}`))
+          expect(found).toEqual(expected)
+        })
+      )
+
       it.effect.prop(
         "keeps every byte of a payload, NUL and all",
         [FastCheck.array(bytes, { minLength: 1, maxLength: 5 })],
