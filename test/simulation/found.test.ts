@@ -6,7 +6,7 @@ import { given, nature } from "./agents.ts"
 
 const quiet = { ...given, repeatable: nature, runners: 3, fair: true, faults: [] }
 
-describe("found by the simulator", () => {
+describe("found by the simulator", { retry: 0 }, () => {
   it.effect(
     "a lease whose answer was lost, and that nobody knows of, does not keep its shard from everybody for ever",
     () =>
