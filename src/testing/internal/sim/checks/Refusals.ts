@@ -8,6 +8,15 @@ const committed = (session: SessionFacts | undefined, tag: string): number => {
   return (entry === undefined ? undefined : session?.commits.get(entry.seq)?.index) ?? Number.POSITIVE_INFINITY
 }
 
+/** Nothing is taken any more once it was cancelled, though its turn may take a while to end. */
+const closing = (session: SessionFacts | undefined): number => {
+  const cancel = session?.entries.find(
+    ({ entry }) => entry._tag === "CommandAccepted" && entry.command._tag === "Cancel"
+  )
+  const cancelled = cancel === undefined ? undefined : session?.commits.get(cancel.seq)?.index
+  return Math.min(cancelled ?? Number.POSITIVE_INFINITY, committed(session, "SessionEnded"))
+}
+
 const reasons: Check = (facts) => {
   const first = new Map<string, { readonly index: number; readonly kind: string; readonly text: string }>()
   for (const { event, index } of placed(facts, "Sent")) {
@@ -25,7 +34,7 @@ const reasons: Check = (facts) => {
       case "SessionNotFound":
         return committed(session, "SessionCreated") < sent.index ? wrong("and it was there") : []
       case "SessionClosed":
-        return committed(session, "SessionEnded") < index ? [] : wrong("and it was open")
+        return closing(session) < index ? [] : wrong("and it was open")
       case "SessionBusy":
         return (JSON.parse(sent.text) as ReadonlyArray<unknown>)[2] === "reject" ? [] : wrong("and it was to wait")
       case "NothingToDecide":
