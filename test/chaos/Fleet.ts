@@ -45,6 +45,15 @@ export interface Options {
   readonly environment: Readonly<Record<string, string>>
 }
 
+/** What a runner ends itself with that was taken for dead, or hung. */
+const lost: ReadonlySet<number | null> = new Set([75, 76])
+
+const endOf = (life: Life, code: number | null, signal: NodeJS.Signals | null) => {
+  if (signal === "SIGKILL") return "killed"
+  if (code === 0 && (life.isLeaving || life.output.includes("done\n"))) return "left"
+  return lost.has(code) ? "lost" : "crashed"
+}
+
 const freePort = () =>
   new Promise<number>((resolve, reject) => {
     const server = createServer()
@@ -69,7 +78,7 @@ export class Fleet {
     return this.places.filter((place): place is Place & { readonly life: Life } => place.life !== null)
   }
 
-  #said(life: Life, what: "born" | "stopped" | "continued" | "killed" | "leaving" | "left" | "lost"): void {
+  #said(life: Life, what: "born" | "stopped" | "continued" | "killed" | "leaving" | "left" | "lost" | "crashed"): void {
     this.options.log.record({ _tag: "Life", process: life.name, what })
   }
 
@@ -141,7 +150,7 @@ export class Fleet {
 
   #ended(place: Place, life: Life, code: number | null, signal: NodeJS.Signals | null): void {
     life.isOver = true
-    this.#said(life, signal === "SIGKILL" ? "killed" : life.isLeaving && code === 0 ? "left" : "lost")
+    this.#said(life, endOf(life, code, signal))
     this.options.log.record({ _tag: "Told", process: life.name, what: `ended with ${code ?? signal}` })
     life.peers?.close()
     life.database.close()

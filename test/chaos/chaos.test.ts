@@ -1,6 +1,7 @@
 /**
  * A cluster under fire: real runners, a real Postgres, real subprocesses, and clients in two processes. Whatever is killed,
- * stopped, cut or lost, what is left is checked against the invariants by the simulator's checks (I1 to I10, liveness).
+ * stopped, cut or lost, what is left is checked against the invariants by the simulator's checks: of I1 to I7 and liveness, with the joins of their
+ * witnesses tried in each run (`awake.ts`). Its agents meet no limits and have no children: I8 and I10 are the simulator's.
  *
  * `PERDURE_CHAOS_SEED` chooses another run of faults, `PERDURE_CHAOS_FAULTS` is a plan as JSON, `PERDURE_SOAK` the long form.
  * `PERDURE_CHAOS_KEEP` is a file for all that happened.
@@ -37,9 +38,10 @@ const judge = (faults: ReadonlyArray<Fault>, report: Report) => {
   )
 }
 
-describe("a cluster under fire", () => {
+// What is found once is found: another try would be another run.
+describe("a cluster under fire", { retry: 0 }, () => {
   it.scopedLive.skipIf(isLong)(
-    "in twenty seconds of trouble nothing is lost, nothing is doubled, nothing is left behind (I1–I10)",
+    "in twenty seconds of trouble nothing is lost, nothing is doubled, nothing is left behind",
     () =>
       Effect.gen(function* () {
         const random = new Prng(seed).fork("plan")
@@ -54,7 +56,7 @@ describe("a cluster under fire", () => {
   )
 
   it.scopedLive.skipIf(!isLong)(
-    "in ten minutes of it, neither (I1–I10)",
+    "in ten minutes of it, neither",
     () =>
       Effect.gen(function* () {
         const random = new Prng(seed).fork("plan")

@@ -34,6 +34,13 @@ const cpuMs = (since: NodeJS.CpuUsage): number => {
 }
 
 const { fates } = values
+/** What a run needs besides its seed and its faults to be had again. */
+const also = [
+  ...(values.fair ? [" --fair"] : []),
+  ...(["runners", "kinds", "fates"] as const).flatMap((name) =>
+    values[name] === undefined ? [] : [` --${name} '${values[name]}'`]
+  )
+].join("")
 let failures = 0
 const begun = process.cpuUsage()
 let runs = 0
@@ -75,7 +82,7 @@ for (let n = 0; n < seeds; n++) {
     failures++
     if (values.trace)
       for (const { invariant, session, what } of report.violations) console.log(invariant, session, what)
-    else console.log(Simulation.broken(report, `npm run simulate -- --seed %s --workload ${name}`).message)
+    else console.log(Simulation.broken(report, `npm run simulate -- --seed %s --workload ${name}${also}`).message)
   }
 }
 const seconds = cpuMs(begun) / 1000

@@ -33,11 +33,14 @@ export interface Attempt {
 
 export type Happening =
   // --- Processes ---
-  /** `born` a runner or client process; `lost`: it ended itself because it was declared dead or lost its shards. */
+  /**
+   * `born` a runner or client process; `lost`: it ended itself because it was declared dead or lost its shards; `crashed`: it
+   * ended, and nobody knows why.
+   */
   | {
       readonly _tag: "Life"
       readonly process: string
-      readonly what: "born" | "stopped" | "continued" | "killed" | "leaving" | "left" | "lost"
+      readonly what: "born" | "stopped" | "continued" | "killed" | "leaving" | "left" | "lost" | "crashed"
     }
   /** A fault was injected. */
   | { readonly _tag: "Fault"; readonly fault: string }

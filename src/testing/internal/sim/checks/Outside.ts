@@ -4,7 +4,7 @@ import { type Check, isOutcome, placed, stepOf, type Violation } from "./Facts.t
 /** How long a process may outlive its end, in milliseconds. */
 const grace_ms = 1_000
 
-const ends: ReadonlySet<string> = new Set(["killed", "left", "lost"])
+const ends: ReadonlySet<string> = new Set(["killed", "left", "lost", "crashed"])
 
 /** When the process that ran a step was gone, or was told that the step had ended; neither while it was stopped. */
 const processes: Check = (facts) => {

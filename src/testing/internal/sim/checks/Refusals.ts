@@ -50,8 +50,8 @@ const reasons: Check = (facts) => {
   })
 }
 
-/** What may take a runner's store from it, or its time. */
-const excuses: ReadonlySet<string> = new Set(["Stop", "Store", "Partition", "Slow", "Jump", "Leave"])
+/** What may take a runner's store from it, or its time; of real clusters, too. */
+const excuses = /^(Stop|Store|Partition|Slow|Jump|Leave|Db.*|AcksLost)$/
 
 /** A runner that ends itself was stopped or cut off, or its store was; else it has crashed. */
 const crashed: Check = (facts) => {
@@ -60,9 +60,10 @@ const crashed: Check = (facts) => {
   return facts.events.flatMap((event) => {
     if (event._tag === "Fault") {
       const { _tag, from } = JSON.parse(event.fault) as { readonly _tag: string; readonly from?: string }
-      if (excuses.has(_tag) && (from === undefined || from === "store" || from === "everybody")) excuse = true
+      if (excuses.test(_tag) && (from === undefined || from === "store" || from === "everybody")) excuse = true
     }
     if (event._tag === "Called" && event.outcome !== "done") excused.add(event.process)
+    if (event._tag === "Life" && event.what === "crashed") return [i13(null, `${event.process} has crashed`)]
     if (event._tag !== "Life" || event.what !== "lost" || excuse || excused.has(event.process)) return []
     return [i13(null, `${event.process} ended itself, and nothing had happened to it`)]
   })
