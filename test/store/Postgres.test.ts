@@ -35,7 +35,9 @@ const owned = Effect.fnUntraced(function* (store: Store["Type"]) {
 
 const listening = Effect.acquireRelease(
   Effect.async<Server>((resume) => {
-    const server = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    const server = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1", () =>
+      resume(Effect.succeed(server))
+    )
   }),
   (server) => Effect.sync(() => server.close())
 )

@@ -95,7 +95,12 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
           yield* Effect.yieldNow()
           yield* Fiber.interrupt(impatient)
           const found = (yield* all).map((rows) => rows.map(({ payload }) => Buffer.from(payload).toString()))
-          const expected = ids.map((id, i) => [1, 2, 3, 4].filter((n) => n <= i % 5 && n > i % 3).slice(0, 2).map((n) => `${id}/${n}`))
+          const expected = ids.map((id, i) =>
+            [1, 2, 3, 4]
+              .filter((n) => n <= i % 5 && n > i % 3)
+              .slice(0, 2)
+              .map((n) => `${id}/${n}`)
+          )
           expect(found).toEqual(expected)
         })
       )

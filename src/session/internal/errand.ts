@@ -193,6 +193,7 @@ export class Errand {
       turn: step.turn,
       step: step.step,
       attempt: step.attempt,
+      askedUnder: this.epoch,
       get idempotencyKey() {
         return idempotencyKey(key, step.step)
       },

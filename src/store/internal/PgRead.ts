@@ -46,7 +46,12 @@ export const make = (sql: SqlClient.SqlClient, alone: Read): Read => {
 
   const ask = (questions: ReadonlyArray<Question>) =>
     Effect.map(Effect.exit(answers(questions)), (exit) => {
-      questions.forEach(({ answer }, i) => Deferred.unsafeDone(answer, Exit.map(exit, (found) => found[i]!)))
+      questions.forEach(({ answer }, i) =>
+        Deferred.unsafeDone(
+          answer,
+          Exit.map(exit, (found) => found[i]!)
+        )
+      )
     })
 
   const askAll = Effect.suspend(() => {
