@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Simulation } from "../../src/testing/index.ts"
-import { given, nature } from "./agents.ts"
+import { far, given, nature } from "./agents.ts"
 
 const quiet = { ...given, repeatable: nature, runners: 3, fair: true, faults: [] }
 
@@ -187,6 +187,31 @@ describe("found by the simulator", () => {
       assert.isTrue(report.trace().some((line) => line.includes("runner-2.1 is lost")))
       assert.deepStrictEqual(report.violations, [])
     })
+  )
+
+  it.effect(
+    "what ends on another runner is over there before its step is, however often its turn is told to stop",
+    () =>
+      Effect.gen(function* () {
+        // The end of each other step of the turn interrupted it again, and with it the fiber in which it waited for the end
+        // over there: its process lived longer than the session (c/51).
+        const report = yield* Simulation.run({
+          ...quiet,
+          seed: "stopped",
+          workload: () => ({
+            sessions: ["a", "b", "c"].map((id) => ({
+              id,
+              agent: "remote",
+              commands: [
+                { id: "m", at: 100, kind: "Send", text: '[["serve","hang","hang"]]' },
+                { id: "x", at: 4_000, kind: "Cancel" }
+              ]
+            })),
+            hosts: [{ at: 0, tags: [far], pools: { heavy: 3 }, takesSessions: false }]
+          })
+        })
+        assert.deepStrictEqual(report.violations, [])
+      })
   )
 
   it.effect("a runner that is stopped while it leaves goes on when calm comes", () =>

@@ -7,12 +7,13 @@
  *   not to have begun.
  * - I7: what nobody asks after, or whose session's runner has gone, is ended, with all that it had started.
  */
-import { type Duration, Effect, Fiber } from "effect"
+import { type Duration, Effect, type Fiber } from "effect"
 import type { Blobs } from "../../blob/index.ts"
 import type { Epoch, SessionKey } from "../../domain/Id.ts"
 import type { Registered } from "../Registry.ts"
 import type { OpenStep } from "../State.ts"
 import { settle } from "./attempt.ts"
+import * as EndOnce from "./endOnce.ts"
 import { Errand } from "./errand.ts"
 import { ErrandLost, type News } from "./errandProtocol.ts"
 import type { Gate } from "./gate.ts"
@@ -214,7 +215,7 @@ export class ErrandHost {
       const { fiber, ticket } = errand
       errand.stop()
       this.remember(ticket, fiber !== null)
-      return Effect.map(fiber === null ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber)), () => {
+      return Effect.map(EndOnce.end(fiber === null ? [] : [fiber]), () => {
         if (this.errands.get(ticket) === errand) this.errands.delete(ticket)
         errand.forget()
         this.ended.wake()
