@@ -236,7 +236,7 @@ export const Remote = Agent.make("remote", {
   toolkit: tools,
   budget: { wall: "30 seconds" },
   silence: "10 seconds",
-  tools: { hang: { timeout: "4 seconds" }, large: { timeout: "20 seconds" }, reserve: { reconcile } },
+  tools: { hang: { timeout: "15 seconds" }, large: { timeout: "20 seconds" }, reserve: { reconcile } },
   pools: { slow: "heavy", serve: "heavy", stages: "heavy" },
   runsOn: Object.fromEntries(Object.keys(nature).map((tool) => [tool, tool === "break" ? undefined : far]))
 })

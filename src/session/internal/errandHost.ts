@@ -20,7 +20,8 @@ import type { Gate } from "./gate.ts"
 import { Waiters } from "./waiters.ts"
 
 export interface Surroundings {
-  readonly now: () => number
+  /** Milliseconds since whenever: no clock that is set moves it, and ends what others still ask after. */
+  readonly elapsed: () => number
   readonly gateOf: (pool: string) => Gate
   readonly fork: (registered: Registered, effect: Effect.Effect<void, never, Blobs>) => Fiber.RuntimeFiber<void>
 }
@@ -62,7 +63,7 @@ export class ErrandHost {
       // A call that comes late does not bring back what is over.
       if (this.past.has(ticket)) return this.lost(ticket)
       const errand = this.errands.get(ticket) ?? this.queue(ticket, epoch, pool, registered, from)
-      errand.seenAt = this.around.now()
+      errand.seenAt = this.around.elapsed()
       return Effect.map(
         errand.until(() => errand.hasSlot || errand.isStopped, waitMs),
         () => (errand.hasSlot ? this.name : null)
@@ -168,7 +169,7 @@ export class ErrandHost {
       if (host !== this.name) return new ErrandLost({ reason: "the host that held its slot is gone" })
       const errand = this.errands.get(ticket)
       if (errand === undefined) return this.lost(ticket)
-      errand.seenAt = this.around.now()
+      errand.seenAt = this.around.elapsed()
       return Effect.succeed(errand)
     })
   }
@@ -192,7 +193,7 @@ export class ErrandHost {
       gate = this.around.gateOf(pool)
       this.gates.set(pool, gate)
     }
-    const errand = new Errand(ticket, epoch, registered, from, this.around.now())
+    const errand = new Errand(ticket, epoch, registered, from, this.around.elapsed())
     this.errands.set(ticket, errand)
     errand.queue(gate)
     return errand

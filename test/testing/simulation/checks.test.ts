@@ -259,6 +259,19 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
     /OS process 7 of step 2 outlived its errand in host-1.1/
   ],
   [
+    "I5",
+    "an errand is lost where all are there and hear each other",
+    () => {
+      const story = begun().run("1", "busy", "model")
+      story.now += 20_000
+      return story
+        .append(succeeded("1", 1, text("")), intended("2", "tool", "look", 1, "never"))
+        .tell(errandBegins(1), errandOver)
+        .append(entry({ _tag: "StepInDoubt", step: "2", attempt: 1 }), turnEnded(1))
+    },
+    /was lost in host-1.1, and nothing had happened to it/
+  ],
+  [
     "I2",
     "an errand begins after its outcome",
     () => errand().tell(errandOver).append(failed("2", 0), succeeded("2", 2), turnEnded(1)).tell(errandBegins(3)),

@@ -9,6 +9,8 @@ const i7 = (session: string, what: string): Violation => ({ invariant: "I7", ses
 
 /** How long what runs may go on when nobody asks after it, in milliseconds: five seconds, a look, and its end. */
 const silence_ms = 7_000
+/** How long it takes until all know where everything is now, in milliseconds. */
+const settles_ms = 6_000
 /** How long its OS processes may take to be gone, in milliseconds. */
 const gone_ms = 1_000
 
@@ -26,7 +28,7 @@ interface Errand {
   /** When it had ended, or its process had. */
   readonly over: Moment
   /** When the journal says that the attempt is over, and under which epoch that was written. */
-  readonly closed: (Moment & { readonly epoch: number }) | null
+  readonly closed: (Moment & { readonly epoch: number; readonly isLost: boolean }) | null
 }
 
 const ends: ReadonlySet<string> = new Set(["killed", "left", "lost"])
@@ -37,7 +39,11 @@ const closedBy = (session: SessionFacts | undefined, step: string, attempt: numb
       stepOf(entry) === step && (isOutcome(entry) || (entry._tag === "AttemptFailed" && entry.attempt >= attempt))
   )
   const commit = entry === undefined ? undefined : session?.commits.get(entry.seq)
-  return commit === undefined ? null : { index: commit.index, at: commit.at, epoch: commit.epoch }
+  if (entry === undefined || commit === undefined) return null
+  const isLost =
+    entry.entry._tag === "StepInDoubt" ||
+    (entry.entry._tag === "AttemptFailed" && entry.entry.failure.class === "RunnerLost")
+  return { index: commit.index, at: commit.at, epoch: commit.epoch, isLost }
 }
 
 const nameOf = (event: {
@@ -122,6 +128,24 @@ const notForEver = (errands: ReadonlyArray<Errand>, hears: (at: number) => numbe
       : [i7(session, `${what} went on in ${process} for ${over.at - closed.at} ms after its end`)]
   })
 
+/** When runners come and go, and shards with them. */
+const movesOf = (events: ReadonlyArray<Happened>): ReadonlyArray<number> =>
+  events.flatMap((event) =>
+    event._tag === "Acquired" || (event._tag === "Life" && event.process.startsWith("runner-")) ? [event.at] : []
+  )
+
+/** I5: where all are there, stay where they are and hear each other, none is lost. */
+const notForNothing = (facts: Facts, errands: ReadonlyArray<Errand>, isDeaf: (from: number, to: number) => boolean) => {
+  const moves = movesOf(facts.events)
+  return errands.flatMap(({ began, closed, epoch, process, session, what }): ReadonlyArray<Violation> => {
+    if (closed === null || !closed.isLost || closed.epoch !== epoch) return []
+    const [from, to] = [began.at - settles_ms, closed.at + settles_ms]
+    return isDeaf(from, to) || moves.some((at) => at >= from && at <= to)
+      ? []
+      : [{ invariant: "I5", session, what: `${what} was lost in ${process}, and nothing had happened to it` }]
+  })
+}
+
 /** Its OS processes go with it. */
 const processes = (facts: Facts, errands: ReadonlyArray<Errand>, hears: (at: number) => number) => {
   const died = new Map(placed(facts, "ProcessDied").map(({ event }) => [event.pid, event.at]))
@@ -143,5 +167,10 @@ export const check: Check = (facts) => {
   /** From then on all hear each other again. */
   const hears = (at: number): number =>
     spans.reduce((end, span) => (span.from <= end ? Math.max(end, span.to) : end), at)
-  return [...overThereFirst(errands, isDeaf), ...notForEver(errands, hears), ...processes(facts, errands, hears)]
+  return [
+    ...overThereFirst(errands, isDeaf),
+    ...notForEver(errands, hears),
+    ...notForNothing(facts, errands, isDeaf),
+    ...processes(facts, errands, hears)
+  ]
 }
