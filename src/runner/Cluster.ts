@@ -15,7 +15,7 @@ import {
 } from "@effect/cluster"
 import { Socket, SocketServer } from "@effect/platform"
 import { RpcClient, RpcSerialization } from "@effect/rpc"
-import { Duration, Effect, Layer, Option } from "effect"
+import { Duration, Effect, ExecutionStrategy, Layer, Option, Scope } from "effect"
 import type { StoreUnavailable } from "../domain/Errors.ts"
 import type { Store } from "../store/index.ts"
 import { Errands } from "../session/index.ts"
@@ -103,21 +103,27 @@ const forgiving = (socket: Socket.Socket): Socket.Socket => ({
   )
 })
 
+/**
+ * Connections end with the layer, whatever their users do: of one that was given up while somebody used it, and made again
+ * (its runner came back), the cluster forgets the first, and a process would not end for it.
+ */
 const clientProtocol = (wire: Wire): Layer.Layer<Runners.RpcClientProtocol, never, RpcSerialization.RpcSerialization> =>
-  Layer.effect(
+  Layer.scoped(
     Runners.RpcClientProtocol,
     Effect.gen(function* () {
       const serialization = yield* RpcSerialization.RpcSerialization
+      const all = yield* Effect.scope
       return (address) =>
-        wire.connect(address).pipe(
-          Effect.flatMap((socket) =>
-            RpcClient.makeProtocolSocket().pipe(
-              Effect.provideService(Socket.Socket, forgiving(socket)),
-              Effect.provideService(RpcSerialization.RpcSerialization, serialization)
-            )
-          ),
-          Effect.orDie
-        )
+        Effect.gen(function* () {
+          const own = yield* Scope.fork(all, ExecutionStrategy.sequential)
+          yield* Effect.addFinalizer((exit) => Scope.close(own, exit))
+          const socket = yield* wire.connect(address)
+          return yield* RpcClient.makeProtocolSocket().pipe(
+            Effect.provideService(Socket.Socket, forgiving(socket)),
+            Effect.provideService(RpcSerialization.RpcSerialization, serialization),
+            Scope.extend(own)
+          )
+        }).pipe(Effect.orDie)
     })
   )
 

@@ -5,7 +5,7 @@
 import { createHmac } from "node:crypto"
 import { Context, Duration, Effect, Layer, Redacted } from "effect"
 import type { StoreUnavailable } from "../domain/Errors.ts"
-import { Store } from "../store/index.ts"
+import { type RunnerRow, Store } from "../store/index.ts"
 import { infoOf } from "./internal/info.ts"
 import { RunnerSettings } from "./Settings.ts"
 import * as Traffic from "./Traffic.ts"
@@ -24,18 +24,26 @@ const strangers = (others: ReadonlyArray<string>) =>
     reason: `runners live on this store (${others.slice(0, 3).join(", ")}) with which this process shares no secret, so neither would answer the other: give it theirs, or both while it is changed ("old,new" on all, then "new,old", then "new"). Where it is not set, a secret from the store is meant`
   })
 
-/** Refused where runners live that have secrets, and none of ours. */
+/** Why a process with these fingerprints has no place among runners: they have secrets, and none of them. `null` where it has one. */
+export const strangersAmong = (
+  mine: ReadonlyArray<string>,
+  rows: ReadonlyArray<RunnerRow>
+): Traffic.TrafficMisconfigured | null => {
+  const armed = rows.flatMap((row) => {
+    const { secrets } = infoOf(row)
+    return secrets === undefined || secrets.length === 0 ? [] : [{ address: row.address, secrets }]
+  })
+  if (mine.length === 0 || armed.length === 0) return null
+  const isKnown = armed.some(({ secrets }) => secrets.some((one) => mine.includes(one)))
+  return isKnown ? null : strangers(armed.map(({ address }) => address))
+}
+
 const check = (mine: ReadonlyArray<string>) =>
   Effect.gen(function* () {
     const { heartbeatExpiry } = yield* RunnerSettings
     const rows = yield* (yield* Store).runners(Duration.toMillis(heartbeatExpiry))
-    const armed = rows.flatMap((row) => {
-      const { secrets } = infoOf(row)
-      return secrets === undefined || secrets.length === 0 ? [] : [{ address: row.address, secrets }]
-    })
-    const isKnown = ({ secrets }: { readonly secrets: ReadonlyArray<string> }) =>
-      secrets.some((one) => mine.includes(one))
-    if (armed.length > 0 && !armed.some(isKnown)) return yield* strangers(armed.map(({ address }) => address))
+    const refusal = strangersAmong(mine, rows)
+    if (refusal !== null) return yield* refusal
   })
 
 export class Credentials extends Context.Reference<Credentials>()("perdure/Credentials", {
@@ -49,7 +57,7 @@ export class Credentials extends Context.Reference<Credentials>()("perdure/Crede
       Effect.gen(function* () {
         const secrets = yield* Effect.flatMap(RunnerSettings, Traffic.secretsOf)
         const mine = (secrets ?? []).map(fingerprint)
-        if (mine.length > 0) yield* check(mine)
+        yield* check(mine)
         return mine
       })
     ) as Layer.Layer<never, Traffic.TrafficMisconfigured | StoreUnavailable, RunnerSettings | Store>

@@ -33,10 +33,14 @@ const observe = Effect.gen(function* () {
   const standing = yield* Standing
   const { heartbeatExpiry } = yield* RunnerSettings
   const startedAt = yield* Clock.currentTimeMillis
+  let hadShardsAt = startedAt
   return Effect.gen(function* () {
+    const now = yield* Clock.currentTimeMillis
+    if (standing.shards() > 0) hadShardsAt = now
     const observed: Observed = {
-      now: yield* Clock.currentTimeMillis,
+      now,
       startedAt,
+      hadShardsAt,
       draining: shards.draining(),
       registered: yield* standing.registered,
       confirmedAt: standing.confirmedAt(),
@@ -54,8 +58,8 @@ const open = (host: string, port: number) =>
       Effect.mapError(
         ({ cause }) =>
           new TrafficMisconfigured({
-            setting: "PERDURE_HEALTH_PORT",
-            reason: `${host}:${port} cannot be listened on (${(cause as NodeJS.ErrnoException).code ?? "unknown"}): is the port free?`
+            setting: "PERDURE_LISTEN, PERDURE_HEALTH_PORT",
+            reason: `${host}:${port} cannot be listened on (${(cause as NodeJS.ErrnoException).code ?? "unknown"}): is it an address of this machine, and the port free?`
           })
       )
     )

@@ -13,11 +13,11 @@ import type { Epoch, Shard } from "../domain/Id.ts"
 import { Alarms, Shards } from "../session/index.ts"
 import { type RunnerRow, Store } from "../store/index.ts"
 import { Looks, Pace } from "./Pace.ts"
-import { Credentials } from "./Credentials.ts"
+import { Credentials, strangersAmong } from "./Credentials.ts"
 import { Doubts } from "./internal/doubts.ts"
 import * as Farewell from "./internal/farewell.ts"
 import * as Heartbeat from "./internal/heartbeat.ts"
-import { type Info, infoOf } from "./internal/info.ts"
+import { beatOf, type Info, infoOf } from "./internal/info.ts"
 import { together } from "./internal/together.ts"
 import { RunnerSettings } from "./Settings.ts"
 
@@ -156,10 +156,23 @@ export const layer: Layer.Layer<
             yield* settings.onLost
           }
           const machine = yield* pickMachine
-          const own: Info = { runner: Runner.Runner.encodeSync(runner), machine }
+          const own: Info = { runner: Runner.Runner.encodeSync(runner), machine, beat: beatOf(settings) }
           const info: Info = secrets.length === 0 ? own : { ...own, secrets }
-          yield* store.register({ address, incarnation, info: JSON.stringify(info), healthy })
+          yield* Effect.tapError(
+            store.register({ address, incarnation, info: JSON.stringify(info), healthy }),
+            // The cluster tries again, and says nothing of it.
+            (error) => Effect.logWarning(error.message)
+          )
           yield* Ref.set(registered, address)
+          // Of two that began at once neither had found the other.
+          const others = (yield* store.runners(expiryMs)).filter((row) => row.incarnation !== incarnation)
+          const strangers = strangersAmong(secrets, others)
+          if (strangers !== null) {
+            yield* Effect.logFatal(strangers.message)
+            yield* Ref.set(registered, null)
+            yield* store.unregister(address, incarnation)
+            yield* settings.onLost
+          }
           seen = [[runner, healthy]]
           yield* pulse.confirm
           return MachineId.make(machine)
@@ -245,7 +258,7 @@ export const layer: Layer.Layer<
       yield* store.setHealth(address, incarnation, false)
       yield* empty.await
     })
-    const leave = Farewell.bounded(handOver, pulse.isLost, settings.onLost)
+    const leave = Farewell.orWithoutAWord(handOver, pulse.isLost, settings.onLost)
 
     return Context.make(RunnerStorage.RunnerStorage, storage).pipe(
       Context.add(Shards, shards),

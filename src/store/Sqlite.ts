@@ -29,10 +29,21 @@ const fileOf = (directory: string) => path.join(directory, "perdure.db")
 const codeOf = (cause: unknown): string =>
   typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : "unknown"
 
+/** One by one: where a file system says of a directory that is there that it is not (`/proc`), Node's own tries for ever. */
+const makeAll = (directory: string): void => {
+  if (fs.existsSync(directory)) return
+  makeAll(path.dirname(directory))
+  try {
+    fs.mkdirSync(directory)
+  } catch (cause) {
+    if (codeOf(cause) !== "EEXIST") throw cause
+  }
+}
+
 const makeDirectory = (directory: string) =>
   Effect.try({
     try: () => {
-      fs.mkdirSync(directory, { recursive: true })
+      makeAll(directory)
       fs.accessSync(directory, fs.constants.W_OK | fs.constants.X_OK)
     },
     catch: (cause) =>

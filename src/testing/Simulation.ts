@@ -13,7 +13,7 @@
  *
  * Model and tools stand for the world outside: they are built once a run and survive. A tool says where it has its effect
  * with {@link effect}, and takes its time with {@link pause} or any sleep of Effect's. Everything must be Effect's: what
- * waits for the real world (a promise, a timer, a socket) never ends here, and is reported by name.
+ * waits for the real world (a promise, a timer, a socket) never ends here: a timer is reported by name.
  */
 import { Context, Effect, FiberRef, Layer, Option, Random, Schema } from "effect"
 import type { Agent } from "../agent/index.ts"

@@ -128,4 +128,30 @@ describe("two runners on one Postgres", () => {
       }),
     60_000
   )
+
+  it.scopedLive(
+    "SIGTERM waits for a tool as long as it was told to (drain)",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* Postgres.database
+        const runners = yield* Runners.make(database)
+        const patient = { DRAIN: "20000" }
+        const [one, two] = yield* Effect.all([runners.start(patient), runners.start(patient)], { concurrency: 2 })
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Ticker, "patient")
+          const accepted = yield* session.send("2 7000 tick")
+          yield* seen(runners, (lines) => lines.length >= 1)
+          const host = [one, two].find((runner) => runner.pid === runners.witness()[0]!.pid)!
+          host.kill("SIGTERM")
+          expect(yield* host.ended.pipe(Effect.timeout("15 seconds"))).toBe(0)
+          expect((yield* session.result(accepted))._tag).toBe("Completed")
+          const keys = runners.witness().map((line) => line.key)
+          expect([keys.length, new Set(keys).size]).toEqual([2, 2])
+          const journal = yield* Journal
+          const entries = [...(yield* Stream.runCollect(journal.read(SessionKey.parse("default/patient"), 0)))]
+          expect(entries.map(({ entry }) => entry._tag)).not.toContain("StepInDoubt")
+        }).pipe(Effect.provide(clientOf(database)))
+      }),
+    60_000
+  )
 })

@@ -2,7 +2,13 @@
 import { Runner, RunnerAddress, RunnerStorage } from "@effect/cluster"
 import { expect, it } from "@effect/vitest"
 import { Context, Effect, Layer, Redacted, Scope } from "effect"
-import { Credentials, Membership, RunnerSettings, type RunnerSettingsValues } from "../../src/runner/index.ts"
+import {
+  Agreement,
+  Credentials,
+  Membership,
+  RunnerSettings,
+  type RunnerSettingsValues
+} from "../../src/runner/index.ts"
 import { Alarms } from "../../src/session/index.ts"
 import { Store } from "../../src/store/index.ts"
 import { SimStore } from "../../src/testing/internal/sim/SimStore.ts"
@@ -22,7 +28,7 @@ const cluster = Effect.sync(() => {
       const port = data.connect(`runner ${n}`)
       const scope = yield* Scope.make()
       const context = yield* Layer.build(
-        Membership.layer.pipe(
+        Layer.merge(Membership.layer, Layer.effectDiscard(Agreement.check)).pipe(
           Layer.provide(Alarms.layer),
           Layer.provide(Credentials.layer),
           Layer.provide([RunnerSettings.layer(settings), Layer.succeed(Store, port)])
@@ -78,5 +84,55 @@ it.effect("where certificates alone decide there is nothing to compare", () =>
     yield* withSecret(one)
     yield* start({ tls: certificates })
     expect(JSON.parse((yield* rows)[1]!.info).secrets).toEqual([expect.stringMatching(/^[0-9a-f]{32}$/)])
+  })
+)
+
+it.effect("of two that begin at once, with nobody to find, the one that finds the other ends", () =>
+  Effect.gen(function* () {
+    const data = new SimStore(() => 0)
+    const begin = (n: number, secret: string, onLost: Effect.Effect<void>) =>
+      Effect.map(
+        Layer.build(
+          Membership.layer.pipe(
+            Layer.provide(Alarms.layer),
+            Layer.provide(Credentials.layer),
+            Layer.provide([
+              RunnerSettings.layer({ secret: Redacted.make(secret), onLost }),
+              Layer.succeed(Store, data.connect(`runner ${n}`))
+            ])
+          )
+        ),
+        (context) =>
+          Context.get(context, RunnerStorage.RunnerStorage).register(
+            Runner.make({ address: RunnerAddress.make(`10.0.0.${n}`, 1), groups: ["default"], weight: 1 }),
+            true
+          )
+      )
+    let ended = 0
+    const first = yield* begin(1, one, Effect.dieMessage("it was there first"))
+    const second = yield* begin(
+      2,
+      two,
+      Effect.sync(() => void ended++)
+    )
+    yield* first
+    yield* second
+    expect(ended).toBe(1)
+    expect((yield* data.connect("observer").runners(60_000)).map(({ address }) => address)).toEqual(["10.0.0.1:1"])
+  }).pipe(Effect.scoped)
+)
+
+it.effect("one whose heartbeats the others would not hear in time is refused, and told theirs", () =>
+  Effect.gen(function* () {
+    const { start } = yield* cluster
+    yield* start({})
+    const slow = { heartbeat: "8 seconds", heartbeatExpiry: "30 seconds" } as const
+    const refused = yield* Effect.flip(start(slow))
+    expect(refused).toMatchObject({ _tag: "SettingInvalid", setting: "PERDURE_HEARTBEAT, PERDURE_HEARTBEAT_EXPIRY" })
+    expect(refused.message).toMatch(
+      /has a heartbeat each 8s and an expiry of 30s, the runner at 10.0.0.1:1 .* 500ms .* 5s/
+    )
+    // Little by little it can be changed.
+    yield* start({ heartbeat: "2 seconds", heartbeatExpiry: "8 seconds" })
   })
 )

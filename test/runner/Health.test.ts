@@ -12,6 +12,7 @@ import * as Taps from "../support/Taps.ts"
 const well: Observed = {
   now: 100_000,
   startedAt: 0,
+  hadShardsAt: 100_000,
   draining: false,
   registered: true,
   confirmedAt: 99_500,
@@ -33,8 +34,8 @@ describe("the verdict on a runner", () => {
 
   it("one that starts is not ready before it is registered and has shards, or none are left for it", () => {
     expect(ready({ registered: false, confirmedAt: null })).toBe(false)
-    expect(ready({ shards: 0, startedAt: 99_000 })).toBe(false)
-    expect(ready({ shards: 0, startedAt: 90_000 })).toBe(true)
+    expect(ready({ shards: 0, hadShardsAt: 99_000 })).toBe(false)
+    expect(ready({ shards: 0, hadShardsAt: 90_000 })).toBe(true)
   })
 
   it("a store that is silent makes it unready at the heartbeat's expiry, and not worth keeping after a minute", () => {

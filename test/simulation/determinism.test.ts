@@ -18,7 +18,7 @@ const elsewhere = (): ReadonlyArray<string> => {
   return [...stdout.matchAll(/: ([0-9a-f]{16}),/g)].map((match) => match[1]!)
 }
 
-describe("determinism", () => {
+describe("determinism", { retry: 0 }, () => {
   it.effect(
     "the same seed gives the same trace in this process, again in it, and in another one",
     () =>

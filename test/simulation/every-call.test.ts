@@ -7,7 +7,7 @@ import { Effect } from "effect"
 import * as Fates from "./fates.ts"
 import { smallOnes } from "./features.ts"
 
-describe("whatever becomes of any call of the store", () => {
+describe("whatever becomes of any call of the store", { retry: 0 }, () => {
   for (const feature of smallOnes) {
     it.live(
       `${feature}: all invariants hold`,

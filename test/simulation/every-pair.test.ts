@@ -8,7 +8,7 @@ import { smallOnes } from "./features.ts"
 const distance = Fates.soak ? Number.POSITIVE_INFINITY : 1
 const tried = Fates.soak ? smallOnes : (["book"] as const)
 
-describe("whatever becomes of any two calls of the store", () => {
+describe("whatever becomes of any two calls of the store", { retry: 0 }, () => {
   for (const feature of tried) {
     it.live(
       `${feature}: all invariants hold`,

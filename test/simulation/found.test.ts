@@ -18,7 +18,7 @@ const elsewhere =
     hosts: [{ at: 0, tags: [far], pools: { heavy: 3 }, takesSessions: false }]
   })
 
-describe("found by the simulator", () => {
+describe("found by the simulator", { retry: 0 }, () => {
   it.effect("a connection that is cut loses no tool that runs on another runner", () =>
     Effect.gen(function* () {
       // The cluster sent the look again, was told that it was being answered already, and the step was in doubt.

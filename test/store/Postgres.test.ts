@@ -275,6 +275,27 @@ describe("runners on Postgres", () => {
     })
   )
 
+  it.scopedLive("a runner with the address of one that lives is refused, and takes its place when that is gone", () =>
+    Effect.gen(function* () {
+      const url = yield* TestPostgres.database
+      const store = yield* open(url)
+      const { address } = unique()
+      const register = (incarnation: string) => ({ address, incarnation, info: "", healthy: true })
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const first = yield* open(url)
+          yield* first.register(register("one"))
+          const refused = yield* Effect.flip(store.register(register("two")))
+          expect(refused.message).toContain(`another runner that lives is registered as ${address}`)
+          expect(yield* first.heartbeat(address, "one")).toBe(true)
+          yield* first.register(register("one"))
+        })
+      )
+      yield* store.register(register("two"))
+      expect(yield* store.heartbeat(address, "two")).toBe(true)
+    })
+  )
+
   it.scopedLive("a runner that stays absent is gone, whoever listens at its address", () =>
     Effect.gen(function* () {
       const url = yield* TestPostgres.database

@@ -226,6 +226,13 @@ describe("a directory that is no store", () => {
     })
   )
 
+  it.scopedLive.skipIf(process.platform !== "linux")("cannot be made there, which is said at once", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(open(Sqlite.layer({ directory: "/proc/nowhere/at/all" })))
+      expect(error.message).toContain("/proc/nowhere/at/all cannot be made or written (ENOENT)")
+    })
+  )
+
   it.scopedLive.skipIf(process.getuid?.() === 0)("may not be written by this user", () =>
     Effect.gen(function* () {
       const error = yield* refused(owner, (directory) => fs.chmodSync(directory, 0o500))

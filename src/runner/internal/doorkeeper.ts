@@ -12,7 +12,7 @@ import { NodeSocket } from "@effect/platform-node"
 import { Effect, FiberSet, Queue, type Redacted } from "effect"
 import type { Certificates } from "./certificates.ts"
 import { complaints } from "./complaints.ts"
-import { asServer, HandshakeFailed } from "./exchange.ts"
+import { asServer, HandshakeFailed, justLooking } from "./exchange.ts"
 import { halfOpen_max, handshake_ms, keepAlive_ms } from "./limits.ts"
 
 export interface House {
@@ -68,7 +68,10 @@ export const keepDoor = (house: House) =>
     const nameOf = (socket: net.Socket) => `${socket.remoteAddress}:${socket.remotePort}`
     const refuse = (socket: net.Socket, who: string, reason: string) => {
       strangers.delete(who)
+      const { bytesRead } = socket
       socket.destroy()
+      // Whoever wants to know whether the door is open, as runners do when they miss one, says nothing.
+      if (reason === justLooking && bytesRead === 0) return Effect.void
       return complain(`a connection from ${who} was refused: ${reason}`)
     }
 

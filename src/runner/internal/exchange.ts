@@ -64,11 +64,14 @@ export const asClient = (socket: Duplex, secret: Redacted.Redacted, wanted: stri
     return new SealedDuplex(socket, { sending: keys.fromClient, receiving: keys.fromServer })
   })
 
+/** Whoever wants to know whether the door is open says nothing: another runner, an orchestrator, a load balancer. */
+export const justLooking = "it said nothing"
+const left = "it left before it had said who it is"
+
 /** @param secrets any of which may be the client's. @param self the address under which this runner is registered */
 export const asServer = (socket: Duplex, secrets: ReadonlyArray<Redacted.Redacted>, self: string) =>
   Effect.gen(function* () {
-    const left = "it left before it had said who it is"
-    const start = yield* read(socket, Handshake.magicBytes, left)
+    const start = yield* read(socket, Handshake.magicBytes, justLooking)
     if (!Handshake.isOurs(start)) return yield* new HandshakeFailed({ reason: "it does not speak as a runner does" })
     const rest = yield* read(socket, Handshake.clientHelloBytes - Handshake.magicBytes, left)
     const addressBytes = rest[rest.length - 1]!

@@ -2,9 +2,6 @@
 import { Effect } from "effect"
 import { StoreUnavailable } from "../../domain/Errors.ts"
 
-/** For all of leaving. */
-const handoverMs = 5_000
-
 /** For each of the last words. */
 const goodbyeMs = 1_000
 
@@ -17,17 +14,18 @@ export const lastWord = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E 
   Effect.timeoutFail(apart(effect), { duration: goodbyeMs, onTimeout: () => unheard })
 
 /**
+ * How long all of it takes is for whoever leaves to say: tools may have minutes.
+ *
  * @param isLost the sessions have been given up: what is left of leaving would wait for one answer after another that does
  *   not come, until the orchestrator kills it
  * @param end ends the process
  */
-export const bounded = (
+export const orWithoutAWord = (
   leave: Effect.Effect<void, StoreUnavailable>,
   isLost: () => boolean,
   end: Effect.Effect<void>
 ): Effect.Effect<void> =>
   apart(leave).pipe(
-    Effect.timeoutOption(handoverMs),
     Effect.catchAll((error) => Effect.logWarning(error.message)),
     Effect.zipRight(
       Effect.suspend(() =>

@@ -4,6 +4,8 @@ export interface Observed {
   /** Milliseconds of one clock, here and below. */
   readonly now: number
   readonly startedAt: number
+  /** When it was last seen with shards, or began. */
+  readonly hadShardsAt: number
   readonly draining: boolean
   readonly registered: boolean
   /** When the store has last confirmed that the runner is one; `null`: never yet. */
@@ -22,7 +24,7 @@ export interface Verdict {
 /** So many times the expiry without the store, and a runner is not live: trouble of the database alone is waited out. */
 const patience = 12
 
-/** A runner for which the others leave no shard is ready after so long: that is how many of them there are. */
+/** A runner without a shard is ready after so long: there are that many others, or it was told to have none. */
 const settled_ms = 5000
 
 const ok = (reason: string): Verdict => ({ ok: true, reason })
@@ -41,12 +43,12 @@ export const isLive = ({ confirmedAt, draining, expiryMs, now, startedAt }: Obse
 
 /** Whether the runner does its part now. */
 export const isReady = (observed: Observed): Verdict => {
-  const { confirmedAt, draining, expiryMs, now, registered, shards, startedAt } = observed
+  const { confirmedAt, draining, expiryMs, hadShardsAt, now, registered, shards } = observed
   if (draining) return not("draining")
   if (!registered || confirmedAt === null) return not("not registered with the others yet")
   if (now - confirmedAt > expiryMs) {
     return not(`the store has not answered this runner's heartbeat for ${seconds(now - confirmedAt)}`)
   }
-  if (shards === 0 && now - startedAt < settled_ms) return not("it has no shards yet")
+  if (shards === 0 && now - hadShardsAt < settled_ms) return not("it has no shards")
   return ok(`ready with ${shards} shards`)
 }

@@ -26,7 +26,8 @@ export const together = <A, E>(
           if (mine.taken) return Effect.void
           mine.taken = true
           if (waiting === mine) waiting = null
-          return Effect.intoDeferred(run(mine.items), mine.done)
+          // Whoever goes away meanwhile has asked for the others too.
+          return Effect.uninterruptible(Effect.intoDeferred(run(mine.items), mine.done))
         })
       )
       yield* Deferred.await(mine.done)

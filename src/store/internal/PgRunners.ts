@@ -9,6 +9,7 @@ import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Fragment } from "@effect/sql/Statement"
 import { Clock, Effect } from "effect"
+import { StoreUnavailable } from "../../domain/Errors.ts"
 import type { Epoch, Shard } from "../../domain/Id.ts"
 import type { Store } from "../Store.ts"
 import { escape, unescape } from "./Escape.ts"
@@ -37,6 +38,9 @@ interface Absence {
 }
 
 const isProven = ({ door, since }: Absence, now: number): boolean => now - since >= absence_ms[door]
+
+/** Who was heard within it lives, where its lock is held. */
+const lately_ms = 10_000
 
 /** A look that took longer met a Postgres that did not answer: it was frozen, or could not be reached. */
 const slow_ms = 1000
@@ -96,16 +100,34 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
         rows = yield* list(expiryMs)
       }
       const now = yield* Clock.currentTimeMillis
-      const isGone = (row: Seen) => {
-        const absence = absences.get(nameOf(row))
-        return absence !== undefined && isProven(absence, now)
-      }
       const hearing = now >= truceUntil
       const judging = yield* presence.canJudge
-      return rows.map((row) => ({ row, dead: (hearing && row.silent) || (judging && isGone(row)) }))
+      /** Why a runner is dead; `null` while it is not. */
+      const causeOf = (row: Seen): string | null => {
+        if (hearing && row.silent) return "it was silent for too long"
+        const absence = absences.get(nameOf(row))
+        if (!judging || absence === undefined || !isProven(absence, now)) return null
+        return absence.door === "open" ? "it was without Postgres for too long" : "its process is gone"
+      }
+      return rows.map((row) => ({ row, cause: causeOf(row) }))
     })
 
-  const register: Service["register"] = ({ address, incarnation, info, healthy }) =>
+  /** Who has an address and lives: another runner that was given the same one must not make an end of it. */
+  const refuseTwin = (address: string, incarnation: string) =>
+    sql`SELECT 1 FROM perdure_runners r WHERE r.address = ${escape(address)} AND r.incarnation <> ${escape(incarnation)}
+      AND ${present} AND NOT ${silent(lately_ms)}`.pipe(
+      guard("register"),
+      Effect.filterOrFail(
+        (twins) => twins.length === 0,
+        () =>
+          new StoreUnavailable({
+            operation: "register",
+            reason: `another runner that lives is registered as ${address}: give each a PERDURE_HOST and PERDURE_PORT of its own`
+          })
+      )
+    )
+
+  const announce: Service["register"] = ({ address, incarnation, info, healthy }) =>
     Effect.gen(function* () {
       const key = lockKey(address, incarnation)
       yield* presence.enter(key)
@@ -116,6 +138,9 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
           healthy = excluded.healthy, presence = excluded.presence, heartbeat_at = excluded.heartbeat_at`
     }).pipe(guard("register"))
 
+  const register: Service["register"] = (row) =>
+    Effect.zipRight(refuseTwin(row.address, row.incarnation), announce(row))
+
   /** After the row is gone. */
   const left = (address: string, incarnation: string) =>
     Effect.suspend(() => {
@@ -125,7 +150,7 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
 
   const runners: Service["runners"] = (expiryMs) =>
     guard("runners")(
-      Effect.map(look(expiryMs), (seen) => seen.flatMap(({ row, dead }) => (dead ? [] : [Rows.runner(row)])))
+      Effect.map(look(expiryMs), (seen) => seen.flatMap(({ cause, row }) => (cause === null ? [Rows.runner(row)] : [])))
     )
 
   const bury = (row: Rows.RunnerColumns, expiryMs: number) =>
@@ -154,15 +179,13 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
     Effect.gen(function* () {
       if (shards.length === 0) return []
       const self = { address: escape(address), incarnation: escape(incarnation) }
-      const dead = (yield* look(expiryMs)).filter(({ row, dead }) => dead && nameOf(row) !== nameOf(self))
+      const dead = (yield* look(expiryMs)).filter(({ cause, row }) => cause !== null && nameOf(row) !== nameOf(self))
       // A commit each, and no transaction: whoever is stopped or cut off in between would hold locks that the one who
       // comes after it waits for. A lease whose owner has no row is free, whoever deleted that.
       yield* Effect.forEach(dead, ({ row }) => bury(row, expiryMs), { discard: true })
       const taken = yield* take(self.address, self.incarnation, shards)
-      for (const { row } of dead) {
-        yield* Effect.logWarning(
-          `runner ${unescape(row.address)} is declared dead: ${row.silent ? "it was silent for too long" : "its process is gone"}`
-        )
+      for (const { cause, row } of dead) {
+        yield* Effect.logWarning(`runner ${unescape(row.address)} is declared dead: ${cause}`)
       }
       return taken.map(({ shard, epoch }) => ({ shard: shard as Shard, epoch: Number(epoch) as Epoch }))
     }).pipe(guard("acquire"))

@@ -14,18 +14,16 @@ const patience_ms = 40
 
 /** @param address `HOST:PORT` */
 export const knock = (address: string): Effect.Effect<Door> =>
-  Effect.async((resume) => {
+  Effect.async<Door>((resume) => {
     const colon = address.lastIndexOf(":")
     const port = Number(address.slice(colon + 1))
     if (colon < 1 || !Number.isInteger(port) || port < 1 || port > 65_535) return resume(Effect.succeed("unknown"))
     const socket = connect({ host: address.slice(0, colon), port })
     const end = (door: Door) => {
-      clearTimeout(timer)
       socket.destroy()
       resume(Effect.succeed(door))
     }
-    const timer = setTimeout(() => end("unknown"), patience_ms)
     socket.once("connect", () => end("open"))
     socket.once("error", (error: NodeJS.ErrnoException) => end(error.code === "ECONNREFUSED" ? "shut" : "unknown"))
-    return Effect.sync(() => end("unknown"))
-  })
+    return Effect.sync(() => socket.destroy())
+  }).pipe(Effect.timeoutTo({ duration: patience_ms, onTimeout: () => "unknown", onSuccess: (door) => door }))

@@ -9,7 +9,7 @@ import { bugs } from "./bugs.ts"
 /** Seeds that a bug may take. */
 const most = 60
 
-describe("the simulator", () => {
+describe("the simulator", { retry: 0 }, () => {
   for (const { breaks, faults, name, where, wraps } of bugs) {
     it.live(
       `finds that ${name} (${breaks.join(", ")})`,

@@ -70,6 +70,14 @@ const alone =
     }))
   })
 
+/** What whoever does not wait for a child says of it. */
+const forgotten = {
+  outcome: { _tag: "Cancelled", reason: "nobody waited for it" },
+  usage: zero,
+  drawn: { steps: 0, modelCalls: 0, toolCalls: 0 },
+  stopped: false
+} as const
+
 /** Does something before each call of a store. */
 const before = (store: Service, act: () => Effect.Effect<unknown, unknown>): Service =>
   Object.fromEntries(
@@ -349,6 +357,19 @@ export const bugs: ReadonlyArray<Bug> = [
         )
     })),
     where: { workload: alone("boss", '[["clerk","clerk"],["clerk","clerk"],["clerk"]]') }
+  },
+  {
+    name: "a child outlives the step that it works for",
+    breaks: ["I10"],
+    wraps: behaving(({ perform }) => ({
+      perform: (step, state, context) =>
+        perform(step, state, {
+          ...context,
+          child: (task) => Effect.raceFirst(context.child!(task), Effect.delay(Effect.succeed(forgotten), "1 second"))
+        })
+    })),
+    where: { workload: alone("boss", '[["clerk","clerk"]]') },
+    faults: () => []
   },
   {
     name: "what was in doubt is run again before it is asked what became of it",

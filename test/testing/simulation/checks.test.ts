@@ -39,6 +39,18 @@ const errand = () =>
     .append(succeeded("1", 1, text("")), intended("2", "tool", "look"))
     .tell(errandBegins(1))
 
+const stepFailed = (step: string) =>
+  entry({ _tag: "StepFailed", step, attempt: 1, startedAt: 0, failure: { class: "TimedOut", message: "" } })
+
+/** A turn in its second step, a tool. */
+const looking = (repeatable = "readonly") =>
+  begun()
+    .run("1", "busy", "model")
+    .append(succeeded("1", 1, text("I look")), intended("2", "tool", "look", 1, repeatable))
+
+const refused = (error: string, command = "m2") =>
+  ({ _tag: "Refused", client: "client", session: key, command, error }) as const
+
 const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> = [
   ["I1", "a command is acknowledged and lost", () => good().send("m2").ack("m2", 9), /m2 was acknowledged at 9/],
   [
@@ -168,6 +180,22 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
     "two steps have one idempotency key",
     () => good().effect("1", "book", "key of 2"),
     /had the idempotency key of default\/s 2/
+  ],
+  [
+    "I5",
+    "a step goes on when it is said to have failed",
+    () => looking().run("2", "look").append(stepFailed("2"), turnEnded(1)).effect("2", "look"),
+    /had its effect after StepFailed/
+  ],
+  [
+    "I5",
+    "what nobody has seen the end of is said to have failed",
+    () => {
+      const story = looking("never")
+      const began = { process: story.process, session: key, step: "2", attempt: 1, kind: "tool", name: "look" } as const
+      return story.tell({ _tag: "Began", ...began }).append(stepFailed("2"), turnEnded(1))
+    },
+    /is a guess/
   ],
   ["I6", "a reader misses an entry", () => begun().follow().readEntry(1).readEntry(3), /read entry 3 after entry 1/],
   ["I6", "a reader sees an entry twice", () => good().readEntry(7), /read entry 7 after entry 7/],
@@ -383,6 +411,61 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
   ],
   ["liveness", "a message has no turn", () => good().send("m2").append(accepted("m2")), /has had no turn/],
   ["liveness", "a turn does not end", () => begun(), /is still in its turn/],
+  [
+    "I10",
+    "a step begins in a turn that was interrupted",
+    () =>
+      begun().append(
+        entry({ _tag: "CommandAccepted", id: "stop", command: { _tag: "Interrupt" } }),
+        intended("2", "tool", "look")
+      ),
+    /after its turn was interrupted/
+  ],
+  [
+    "I10",
+    "a child goes on when the step that it works for is over",
+    () => {
+      const story = good()
+      const child = { ...(created as object), parent: { session: "s", step: "2" } }
+      const first = { ...story.entries[0]!, entry: entry(child) }
+      story.finished.journals = new Map([
+        [key, story.entries],
+        ["default/child", [first]]
+      ])
+      return story
+    },
+    /outlived step 2 of its parent s/
+  ],
+  [
+    "I13",
+    "who asks an open session is told that it is closed",
+    () => good().send("m2").tell(refused("SessionClosed")),
+    /and it was open/
+  ],
+  [
+    "I13",
+    "who asks a session is told that there is none",
+    () => good().send("m2").tell(refused("SessionNotFound")),
+    /and it was there/
+  ],
+  [
+    "I13",
+    "who would wait is told that the session is busy",
+    () => good().send("m2").tell(refused("SessionBusy")),
+    /it was to wait/
+  ],
+  [
+    "I13",
+    "a good message is refused",
+    () => good().send("m2").tell(refused("InvalidInput")),
+    /nothing is wrong with it/
+  ],
+  [
+    "I13",
+    "a runner ends itself for no reason",
+    () => good().tell({ _tag: "Life", process: "runner-1.1", what: "lost" }),
+    /and nothing had happened to it/
+  ],
   [
     "liveness",
     "the run did not end",

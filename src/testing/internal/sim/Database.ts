@@ -68,6 +68,8 @@ export class Database {
   #waiting: Array<() => void> = []
   readonly #cut = new Set<string>()
   readonly #processes = new Set<SimProcess>()
+  readonly #unplugged = new Set<SimProcess>()
+  readonly #lingering: Prng
 
   constructor(
     readonly world: World,
@@ -75,6 +77,7 @@ export class Database {
     readonly kill: (process: SimProcess) => void
   ) {
     this.#random = world.random.fork("database")
+    this.#lingering = world.random.fork("lingering")
     this.data = new SimStore(() => Math.floor(world.now), {
       appended: (commit) => this.#appended(commit),
       acquired: (process, shard, epoch) => world.history.record({ _tag: "Acquired", process, shard, epoch })
@@ -112,12 +115,23 @@ export class Database {
     return row?.seq ?? 0
   }
 
-  /** A machine and the store do not hear each other: its processes' presence ends, too. */
+  /** A machine and the store do not hear each other: its processes' presence ends, too, at once or when that is noticed. */
   cutOff(machine: string): void {
     this.#cut.add(machine)
     for (const process of this.#processes) {
-      if (machineOf(process) === machine) this.data.disconnected(process.name)
+      if (machineOf(process) !== machine) continue
+      if (this.#lingering.chance(0.5)) this.data.disconnected(process.name)
+      else this.#noticed(() => this.#cut.has(machine) && this.data.disconnected(process.name))
     }
+  }
+
+  /** A process loses its machine, and nobody closes its connection: it is present until the store gives that up. */
+  unplugged(process: SimProcess): void {
+    this.#unplugged.add(process)
+  }
+
+  #noticed(what: () => void): void {
+    this.world.after(this.#lingering.skewed(1_000, 120_000), what)
   }
 
   reach(machine: string): void {
@@ -206,7 +220,9 @@ export class Database {
     if (this.#cut.has(machineOf(process))) this.data.disconnected(process.name)
     process.onDeath(() => {
       this.#processes.delete(process)
-      this.data.disconnected(process.name)
+      const end = () => this.data.disconnected(process.name)
+      if (this.#unplugged.delete(process)) this.#noticed(end)
+      else end()
     })
     const port = wrap(this.data.connect(process.name))
     return Object.fromEntries(

@@ -66,6 +66,12 @@ export const tags = [
   "ClientLost"
 ] as const satisfies ReadonlyArray<Fault["_tag"]>
 
+/** When it is over by itself, in virtual milliseconds. */
+export const endOf = (fault: Fault): number =>
+  fault._tag === "Stop" || fault._tag === "Store" || fault._tag === "Partition" || fault._tag === "Slow"
+    ? fault.at + fault.ms
+    : fault.at
+
 export interface Range {
   /** How many there are at most. */
   readonly most: number

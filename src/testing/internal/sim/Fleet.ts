@@ -179,6 +179,7 @@ export class Fleet {
   #end(place: Place, process: SimProcess, what: "killed" | "left" | "lost", silently: boolean): void {
     if (process.state === "dead") return
     this.#life(process, what)
+    if (silently) this.database.unplugged(process)
     process.kill()
     this.network.died(process, silently)
     if (place.process === process) place.process = null

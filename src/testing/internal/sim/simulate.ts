@@ -6,7 +6,7 @@ import { type Stray, within } from "./ambient.ts"
 import { climateOf } from "./climate.ts"
 import { Customers } from "./Customers.ts"
 import { Database, type Fate, type StoreCall } from "./Database.ts"
-import { draw, type Fault, inject } from "./Faults.ts"
+import { draw, endOf, type Fault, inject } from "./Faults.ts"
 import { Fleet, type Wraps } from "./Fleet.ts"
 import type { Finished } from "./History.ts"
 import { outside as models } from "./models.ts"
@@ -144,7 +144,7 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
   }
   const calmAt = Math.max(
     0,
-    ...faults.map(({ at }) => at),
+    ...faults.map(endOf),
     ...hosts.map(({ at }) => at),
     ...plan.sessions.flatMap(({ commands }) => commands.map(({ at }) => at))
   )

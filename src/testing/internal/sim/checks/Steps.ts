@@ -1,5 +1,5 @@
 /** I2 and I5: what has an outcome never runs again; what may have had an effect is not silently repeated. */
-import type { Repeatable } from "../../../../domain/Entry.ts"
+import type { Entry, Repeatable } from "../../../../domain/Entry.ts"
 import { type Check, type Facts, isZombie, placed, type SessionFacts, stepOf, type Violation } from "./Facts.ts"
 
 const i2 = (session: string, what: string): Violation => ({ invariant: "I2", session, what })
@@ -74,6 +74,62 @@ const truthful: Check = (facts) => {
   )
 }
 
+type Ended = Extract<Entry, { readonly _tag: "StepSucceeded" | "StepFailed" }>
+
+/** Outcomes that a runner told by itself; nobody had to find out or to say. */
+const told = ({ entries }: SessionFacts) =>
+  entries.flatMap(({ entry, seq }) =>
+    (entry._tag === "StepSucceeded" || entry._tag === "StepFailed") &&
+    entry.settled === undefined &&
+    !("reconciled" in entry && entry.reconciled !== undefined)
+      ? [{ entry: entry as Ended, seq }]
+      : []
+  )
+
+/** Whoever tells an outcome has waited for the step: no effect comes after it. */
+const overThen: Check = (facts) => {
+  const last = new Map<string, number>()
+  for (const { event, index } of placed(facts, "Effect")) {
+    last.set(`${event.process} ${event.session} ${event.step}`, index)
+  }
+  return [...facts.sessions.values()].flatMap((session) =>
+    told(session).flatMap(({ entry, seq }) => {
+      const commit = session.commits.get(seq)
+      if (commit === undefined) return []
+      const effect = last.get(`${commit.process} ${session.key} ${entry.step}`)
+      return effect !== undefined && effect > commit.index
+        ? [i5(session.key, `step ${entry.step} had its effect after ${entry._tag} was committed, at ${seq}`)]
+        : []
+    })
+  )
+}
+
+/** What may have happened and may not be repeated is in doubt: nobody is told that it failed before it was over. */
+const notGuessed: Check = (facts) => {
+  const began = new Map<string, { readonly index: number; readonly name: string }>()
+  const over = new Map<string, number>()
+  for (const { event, index } of placed(facts, "Began")) {
+    const name = `${event.session} ${event.step} ${event.attempt}`
+    if (event.kind === "tool" && event.asks !== true && !began.has(name)) began.set(name, { index, name: event.name })
+  }
+  for (const { event, index } of placed(facts, "Performed")) {
+    const name = `${event.session} ${event.step} ${event.attempt}`
+    if (!over.has(name)) over.set(name, index)
+  }
+  return [...facts.sessions.values()].flatMap((session) =>
+    told(session).flatMap(({ entry, seq }) => {
+      const name = `${session.key} ${entry.step} ${entry.attempt}`
+      const start = began.get(name)
+      const commit = session.commits.get(seq)
+      if (start === undefined || commit === undefined || start.index > commit.index) return []
+      if (natureOf(facts, session.key, entry.step, start.name) !== "never") return []
+      return (over.get(name) ?? Number.POSITIVE_INFINITY) < commit.index
+        ? []
+        : [i5(session.key, `${entry._tag} of step ${entry.step} at ${seq} is a guess: nobody has seen its end`)]
+    })
+  )
+}
+
 /** What a tool really allows; what the journal says where the world does not. */
 const natureOf = (facts: Facts, session: string, step: string, tool: string): Repeatable | undefined => {
   const entry = facts.sessions.get(session)?.intents.get(step)?.entry
@@ -135,6 +191,8 @@ export const check: Check = (facts) => [
   ...[...facts.sessions.values()].flatMap(shape),
   ...begun(facts),
   ...truthful(facts),
+  ...overThen(facts),
+  ...notGuessed(facts),
   ...notRepeated(facts),
   ...keyed(facts)
 ]

@@ -87,25 +87,46 @@ const closed = ({ entries, key }: SessionFacts): ReadonlyArray<Violation> => {
   })
 }
 
-/** A parent that was cancelled is not over before its children. */
-const families: Check = ({ sessions }) => {
-  const endOf = (session: SessionFacts | undefined): number => {
-    const end = session?.entries.find(({ entry }) => entry._tag === "SessionEnded")
-    return end === undefined ? Number.POSITIVE_INFINITY : (session!.commits.get(end.seq)?.index ?? 0)
-  }
-  return [...sessions.values()].flatMap((child) => {
+/** A child is over before the step that it works for has an outcome, however that ends. */
+const families: Check = ({ sessions }) =>
+  [...sessions.values()].flatMap((child) => {
     const created = child.entries[0]?.entry
     if (created?._tag !== "SessionCreated" || created.parent === undefined) return []
     const namespace = child.key.slice(0, child.key.indexOf("/"))
-    const parent = sessions.get(`${namespace}/${created.parent.session}`)
-    const end = parent?.entries.find(({ entry }) => entry._tag === "SessionEnded")?.entry
-    if (end?._tag !== "SessionEnded" || end.outcome._tag !== "Cancelled") return []
-    return endOf(child) <= endOf(parent) ? [] : [i10(child.key, `it outlived its parent ${created.parent.session}`)]
+    const { session, step } = created.parent
+    const parent = sessions.get(`${namespace}/${session}`)
+    const outcome = parent?.outcomes.get(step)?.[0]
+    const over = outcome === undefined ? undefined : parent?.commits.get(outcome.seq)
+    if (over === undefined) return []
+    const end = child.entries.find(({ entry }) => entry._tag === "SessionEnded")
+    const ended = end === undefined ? undefined : child.commits.get(end.seq)
+    return ended !== undefined && ended.index < over.index
+      ? []
+      : [i10(child.key, `it outlived step ${step} of its parent ${session}`)]
+  })
+
+/** Whoever interrupts a turn sees no more steps of it begin. */
+const interrupted = ({ entries, key }: SessionFacts): ReadonlyArray<Violation> => {
+  let turn: number | null = null
+  let stopping: number | null = null
+  return entries.flatMap(({ entry, seq }) => {
+    if (entry._tag === "TurnStarted") turn = entry.turn
+    if (entry._tag === "TurnEnded") turn = null
+    if (entry._tag === "CommandAccepted" && (entry.command._tag === "Interrupt" || entry.command._tag === "Cancel")) {
+      stopping = turn
+    }
+    return entry._tag === "StepIntended" && entry.turn === stopping
+      ? [i10(key, `step ${entry.step} was intended at ${seq}, after its turn was interrupted`)]
+      : []
   })
 }
 
 export const check: Check = (facts) => [
-  ...[...facts.sessions.values()].flatMap((session) => [...timers(session), ...closed(session)]),
+  ...[...facts.sessions.values()].flatMap((session) => [
+    ...timers(session),
+    ...closed(session),
+    ...interrupted(session)
+  ]),
   ...timerRows(facts),
   ...families(facts)
 ]

@@ -9,6 +9,7 @@ import * as Feeds from "./Feeds.ts"
 import * as Journals from "./Journals.ts"
 import * as Liveness from "./Liveness.ts"
 import * as Outside from "./Outside.ts"
+import * as Refusals from "./Refusals.ts"
 import * as Retries from "./Retries.ts"
 import * as Storms from "./Storms.ts"
 import * as Steps from "./Steps.ts"
@@ -16,7 +17,21 @@ import * as Turns from "./Turns.ts"
 
 export type { Invariant, Violation } from "./Facts.ts"
 
-const all = [Commands, Journals, Steps, Retries, Doubts, Errands, Feeds, Turns, Budgets, Outside, Storms, Liveness]
+const all = [
+  Commands,
+  Journals,
+  Steps,
+  Retries,
+  Doubts,
+  Errands,
+  Feeds,
+  Turns,
+  Budgets,
+  Refusals,
+  Outside,
+  Storms,
+  Liveness
+]
 
 /** All that does not hold of a run; empty for a good one. */
 export const check = (finished: Finished): ReadonlyArray<Violation> => {
