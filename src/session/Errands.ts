@@ -112,6 +112,7 @@ export const layer = (
       const { drain } = yield* SessionSettings
       const hosts = new Set<ErrandHost>()
       const now = () => clock.unsafeCurrentTimeMillis()
+      const elapsed = () => Number(clock.unsafeCurrentTimeNanos() / 1_000_000n)
       const startedAt = now()
       let numbers = 0
       let isLeaving = false
@@ -136,6 +137,7 @@ export const layer = (
             isThere: peers.isThere,
             number: () => ++numbers,
             now,
+            elapsed,
             waited: reportOf(wanted)
           },
           { key, epoch, agent, pool, tag }
@@ -149,7 +151,7 @@ export const layer = (
       if (own.size === 0) return errands
 
       const around: Surroundings = {
-        now,
+        elapsed,
         gateOf: (pool) => here(pools.get(pool), ""),
         fork: (registered, effect) =>
           Runtime.runFork(Runtime.updateContext(runtime, Context.merge(registered.context)))(
@@ -162,7 +164,7 @@ export const layer = (
         isLeaving: () => isLeaving
       }
       const sweep = Effect.suspend(() => {
-        const past = now() - silenceMs
+        const past = elapsed() - silenceMs
         const isOver = (errand: { readonly from: string; readonly seenAt: number }) =>
           errand.seenAt < past || !peers.isThere(errand.from)
         return Effect.forEach([...hosts], (host) => host.sweep(isOver), { concurrency: "unbounded", discard: true })

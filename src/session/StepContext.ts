@@ -1,7 +1,7 @@
 /** What a running attempt knows of itself, and how it reports. */
 import type { Effect } from "effect"
 import type { StepFailure } from "../domain/Failure.ts"
-import type { SessionKey, StepId } from "../domain/Id.ts"
+import type { Epoch, SessionKey, StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
 import type { Usage } from "../domain/Usage.ts"
 import type { Channel } from "../feed/index.ts"
@@ -17,6 +17,8 @@ export interface StepContext {
   readonly attempt: number
   /** The same for every attempt of the step, and for no other step of any session. */
   readonly idempotencyKey: string
+  /** Of an errand, which runs on another runner than its session: the epoch under which that one has asked for it. */
+  readonly askedUnder?: Epoch | undefined
   /** Of a model step behind limits: the model that is to be asked, and who is to hear what its provider says of them. */
   readonly call?: Pick<Permit, "model" | "heard"> | undefined
   /** What an attempt has used that is interrupted, and cannot say so by how it ends: it counts (I8). */

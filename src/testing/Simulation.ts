@@ -34,7 +34,7 @@ import type { Fate, StoreCall } from "./internal/sim/Database.ts"
 export type { Violation } from "./internal/sim/checks/index.ts"
 export type { Fault } from "./internal/sim/Faults.ts"
 export type { Wraps } from "./internal/sim/Fleet.ts"
-export type { Chance, Plan, Planned, PlannedSession, Workload } from "./internal/sim/Workload.ts"
+export type { Chance, Plan, Planned, PlannedHost, PlannedSession, Workload } from "./internal/sim/Workload.ts"
 
 export interface Options<Agents extends ReadonlyArray<Agent.Any>, M, T, E> {
   readonly agents: Agents

@@ -44,7 +44,7 @@ const setting = (slots: number, perform: (context: StepContext) => Effect.Effect
     }
     const registered = { behaviour, context: Context.empty() }
     const host = new ErrandHost("a:2#1.1", SessionKey.parse("default/s"), {
-      now: () => now,
+      elapsed: () => now,
       gateOf: (pool) => here(pools.get(pool), "default"),
       fork: (_, effect) => Runtime.runFork(runtime)(effect)
     })

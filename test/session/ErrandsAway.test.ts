@@ -66,6 +66,7 @@ const setting = (answers: Partial<Answers>) =>
         isThere: () => true,
         number: () => ++numbers,
         now: () => 0,
+        elapsed: () => 0,
         waited: () => {}
       },
       { key: SessionKey.parse("default/s"), epoch: 1 as Epoch, agent: "painter", pool: "heavy", tag: "gpu" }

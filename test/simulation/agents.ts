@@ -78,6 +78,9 @@ const Large = of("large").annotate(Tool.Readonly, true)
 
 const tools = Toolkit.make(Book, Slow, Break, Shell, Serve, Pay, Stages, Look, Hang, Large, Reserve, Poison)
 
+/** What a runner must have for the tools of some. */
+export const far = "far"
+
 export type ToolName = keyof typeof tools.tools
 /** What a message may name: of a boss, its clerks too. */
 export type Named = ToolName | "clerk"
@@ -228,7 +231,17 @@ export const Careful = Agent.make("careful", {
   tools: { book: { inDoubt: "ask" }, slow: { inDoubt: "ask" }, reserve: { reconcile } }
 })
 
-export const agents = [Busy, Frugal, Patient, Boss, Clerk, Careful]
+/** Its tools are where another runner is, but for one: those that take their time one after another. */
+export const Remote = Agent.make("remote", {
+  toolkit: tools,
+  budget: { wall: "30 seconds" },
+  silence: "10 seconds",
+  tools: { hang: { timeout: "15 seconds" }, large: { timeout: "20 seconds" }, reserve: { reconcile } },
+  pools: { slow: "heavy", serve: "heavy", stages: "heavy" },
+  runsOn: Object.fromEntries(Object.keys(nature).map((tool) => [tool, tool === "break" ? undefined : far]))
+})
+
+export const agents = [Busy, Frugal, Patient, Boss, Clerk, Careful, Remote]
 
 /** What these agents are given. */
 export const given = {

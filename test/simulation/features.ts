@@ -1,6 +1,6 @@
 /** What clients ask of the agents here: anything, or one feature at a time. */
-import type { Plan, Planned, PlannedSession, Workload } from "../../src/testing/internal/sim/Workload.ts"
-import type { Named, ToolName } from "./agents.ts"
+import type { Plan, Planned, PlannedHost, PlannedSession, Workload } from "../../src/testing/internal/sim/Workload.ts"
+import { far, type Named, type ToolName } from "./agents.ts"
 
 type Chance = Parameters<Workload>[0]
 type Script = ReadonlyArray<ReadonlyArray<Named>>
@@ -66,12 +66,50 @@ const session = (chance: Chance, id: string, agent: string): PlannedSession => {
   return { id, agent, commands, readers: chance.int(0, 2) }
 }
 
-/** A few sessions that do anything. */
-export const mixed: Workload = (chance) => ({
-  sessions: Array.from({ length: chance.int(1, 4) }, (_, n) =>
+const host = (at: number, takesSessions: boolean, slots = 1): PlannedHost => ({
+  at,
+  tags: [far],
+  pools: { heavy: slots },
+  takesSessions
+})
+
+/** Takes no sessions: what runs there has come from another runner. */
+const elsewhere = host(0, false)
+
+/** Whoever has what others lack: one or two, sometimes only after a while. */
+const hosts = (chance: Chance): ReadonlyArray<PlannedHost> => {
+  const later = () => host(chance.int(500, 6_000), chance.chance(0.3), chance.int(1, 2))
+  const now = () => ({ ...later(), at: 0 })
+  return chance.pick([() => [now()], () => [now(), now()], () => [now(), later()], () => [later()]])()
+}
+
+/** One whose tools run elsewhere, and who is stopped more often than others are. */
+const errands = (chance: Chance, id: string): PlannedSession => {
+  let at = chance.int(0, 2_000)
+  const commands = Array.from({ length: chance.int(1, 4) }, (_, n): Planned => {
+    at += chance.int(0, 3_000)
+    if (n > 0 && chance.chance(0.3)) return { id: `c${n}`, at, kind: "Interrupt" }
+    if (n > 0 && chance.chance(0.1)) return { id: `c${n}`, at, kind: "Cancel" }
+    const from = [...all, "large"] as const
+    return send(`c${n}`, at, script(chance, from), chance.pick(["enqueue", "enqueue", "interrupt"] as const))
+  })
+  return { id, agent: "remote", commands, readers: chance.int(0, 1) }
+}
+
+/** Tools that run on another runner than their session. */
+const errand: Workload = (chance) => ({
+  sessions: Array.from({ length: chance.int(1, 3) }, (_, n) => errands(chance, `e${n + 1}`)),
+  hosts: hosts(chance)
+})
+
+/** A few sessions that do anything; in one run of five also errands. */
+export const mixed: Workload = (chance) => {
+  const sessions = Array.from({ length: chance.int(1, 4) }, (_, n) =>
     session(chance, `s${n + 1}`, chance.pick(["busy", "busy", "busy", "frugal", "patient", "boss", "careful"]))
   )
-})
+  // Drawn last: runs without errands are what they were before there were any.
+  return chance.chance(0.2) ? { sessions: [...sessions, errands(chance, "e1")], hosts: hosts(chance) } : { sessions }
+}
 
 const one = (commands: ReadonlyArray<Planned>, agent = "busy"): Plan => ({
   sessions: [{ id: "s", agent, commands, readers: 1 }]
@@ -116,12 +154,21 @@ const small = {
       ],
       "careful"
     ),
+  /** Tools that run on another runner: one that may be repeated and one that may not, then one that is interrupted. */
+  away: () => ({
+    ...one(
+      [send("m", 0, [["book", "pay"]]), send("n", 0, [["serve"]]), { id: "i", at: 4_000, kind: "Interrupt" }],
+      "remote"
+    ),
+    hosts: [elsewhere]
+  }),
   /** Content that is too large for a row. */
   large: () => one([send("m", 0, [["large"], ["book"]])])
 } satisfies Record<string, Workload>
 
 /** Those that take their time. */
 const long = {
+  errand,
   /** What ends its runner each time, is tried once more, and given up. */
   poison: () =>
     one(

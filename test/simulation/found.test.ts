@@ -2,11 +2,54 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Simulation } from "../../src/testing/index.ts"
-import { given, nature } from "./agents.ts"
+import { far, given, nature } from "./agents.ts"
 
 const quiet = { ...given, repeatable: nature, runners: 3, fair: true, faults: [] }
 
+/** Three sessions whose tools run on another runner, long after all have found each other. */
+const elsewhere =
+  (script: string): Simulation.Workload =>
+  () => ({
+    sessions: ["a", "b", "c"].map((id) => ({
+      id,
+      agent: "remote",
+      commands: [{ id: "m", at: 8_000, kind: "Send", text: script }]
+    })),
+    hosts: [{ at: 0, tags: [far], pools: { heavy: 3 }, takesSessions: false }]
+  })
+
 describe("found by the simulator", { retry: 0 }, () => {
+  it.effect("a connection that is cut loses no tool that runs on another runner", () =>
+    Effect.gen(function* () {
+      // The cluster sent the look again, was told that it was being answered already, and the step was in doubt.
+      const report = yield* Simulation.run({
+        ...quiet,
+        seed: "cut0",
+        runners: 2,
+        workload: elsewhere('[["serve"],["serve"],["serve"]]'),
+        faults: Array.from({ length: 10 }, (_, n) => ({ _tag: "Cut" as const, at: 8_500 + 210 * n }))
+      })
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
+
+  it.effect("a clock that is set forward loses no tool that runs there for another runner", () =>
+    Effect.gen(function* () {
+      // It took what others still asked after for forgotten.
+      const report = yield* Simulation.run({
+        ...quiet,
+        seed: "forward",
+        runners: 2,
+        workload: elsewhere('[["hang"]]'),
+        faults: [
+          { _tag: "Jump", at: 15_000, runner: 3, ms: 20_000 },
+          { _tag: "Cut", at: 30_000 }
+        ]
+      })
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
+
   it.effect(
     "a lease whose answer was lost, and that nobody knows of, does not keep its shard from everybody for ever",
     () =>
@@ -187,6 +230,31 @@ describe("found by the simulator", { retry: 0 }, () => {
       assert.isTrue(report.trace().some((line) => line.includes("runner-2.1 is lost")))
       assert.deepStrictEqual(report.violations, [])
     })
+  )
+
+  it.effect(
+    "what ends on another runner is over there before its step is, however often its turn is told to stop",
+    () =>
+      Effect.gen(function* () {
+        // The end of each other step of the turn interrupted it again, and with it the fiber in which it waited for the end
+        // over there: its process lived longer than the session (c/51).
+        const report = yield* Simulation.run({
+          ...quiet,
+          seed: "stopped",
+          workload: () => ({
+            sessions: ["a", "b", "c"].map((id) => ({
+              id,
+              agent: "remote",
+              commands: [
+                { id: "m", at: 100, kind: "Send", text: '[["serve","hang","hang"]]' },
+                { id: "x", at: 4_000, kind: "Cancel" }
+              ]
+            })),
+            hosts: [{ at: 0, tags: [far], pools: { heavy: 3 }, takesSessions: false }]
+          })
+        })
+        assert.deepStrictEqual(report.violations, [])
+      })
   )
 
   it.effect("a runner that is stopped while it leaves goes on when calm comes", () =>

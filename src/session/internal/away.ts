@@ -9,15 +9,12 @@ import type { Epoch, SessionKey } from "../../domain/Id.ts"
 import type { OpenStep } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
 import type { AttemptExit } from "./attempt.ts"
-import { addressOf, type ErrandEntity, ErrandLost, idOf } from "./errandProtocol.ts"
+import { againMs, answered, answerMs, lossOf } from "./answered.ts"
+import { addressOf, type ErrandEntity, idOf } from "./errandProtocol.ts"
 import type { Gate, Lease } from "./gate.ts"
 
 /** How long a look waits for news, in milliseconds: also how often the other runner hears that we are there. */
 const lookMs = 1_000
-/** How long a look may take until its runner is lost, in milliseconds; a host that hears nothing for so long ends the errand. */
-const answerMs = 6_000
-/** How long to wait before asking again where there was no answer, or nobody to ask. */
-const againMs = 200
 /** How many slots a session asks for at the same time: those of its steps that are next. */
 const mostAsked = 8
 
@@ -34,6 +31,8 @@ export interface Surroundings {
   /** A number that this process has not given before. */
   readonly number: () => number
   readonly now: () => number
+  /** Milliseconds since whenever: no clock that is set moves it. */
+  readonly elapsed: () => number
   readonly waited: (ms: number) => void
 }
 
@@ -70,14 +69,8 @@ const reasonOf = (cause: Cause.Cause<unknown>): string => {
   return (error instanceof Error ? error.message : String(error)).slice(0, 500)
 }
 
-/** What the host said, if it was the host that said something. */
-const lossOf = (cause: Cause.Cause<unknown>): ErrandLost | null => {
-  const error = Cause.squash(cause)
-  return error instanceof ErrandLost ? error : null
-}
-
 export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wanted): Gate => {
-  const { client, fork, isThere, now, number, self, serves, waited } = around
+  const { client, elapsed, fork, isThere, now, number, self, serves, waited } = around
   const remote = client(idOf(tag, key))
   const waiters: Array<(lease: Lease) => void> = []
   const asking = new Set<Asking>()
@@ -119,13 +112,13 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
     let ticket = `${epoch}.${number()}`
     let isAsked = false
     const until: Effect.Effect<Slot> = Effect.suspend(() => {
-      const from = now()
+      const from = elapsed()
       isAsked ||= serves(tag)
       return Effect.flatMap(serves(tag) ? ask(ticket) : Effect.succeed(null), (host) => {
         if (host !== null && host !== "over") return Effect.succeed({ ticket, host })
         if (host === "over") ticket = `${epoch}.${number()}`
         // It has waited over there, unless there was nobody or a refusal.
-        return Effect.zipRight(Effect.sleep(Math.max(0, againMs - (now() - from))), until)
+        return Effect.zipRight(Effect.sleep(Math.max(0, againMs - (elapsed() - from))), until)
       })
     })
     return Effect.onInterrupt(until, () => (isAsked ? drop({ ticket, host: "" }) : Effect.void))
@@ -179,8 +172,7 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
         neverBegan || lossOf(cause)?.neverBegan === true ? null : lost(reasonOf(cause))
       )
     const follow = (seen: number, saved: number): Effect.Effect<AttemptExit | null> =>
-      remote.Follow({ ticket, epoch, seen, saved, waitMs: lookMs }).pipe(
-        Effect.timeout(answerMs),
+      answered(remote.Follow({ ticket, epoch, seen, saved, waitMs: lookMs })).pipe(
         Effect.exit,
         Effect.flatMap((exit) => {
           if (Exit.isFailure(exit)) return failed(exit.cause)
@@ -191,8 +183,7 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
           return Effect.flatMap(Effect.zipRight(heard, kept), (saved) => follow(seen + pieces.length, saved))
         })
       )
-    return remote.Begin({ ticket, epoch, host, attempt: step }).pipe(
-      Effect.timeout(answerMs),
+    return answered(remote.Begin({ ticket, epoch, host, attempt: step })).pipe(
       Effect.exit,
       Effect.flatMap((exit) => (Exit.isFailure(exit) ? failed(exit.cause) : follow(0, 0))),
       // I7: the step is not over here before it is over there.

@@ -62,7 +62,7 @@ export class Errand {
   /**
    * @param epoch of its session
    * @param from the runner of its session
-   * @param seenAt when somebody asked after it last
+   * @param seenAt when somebody asked after it last, in milliseconds since whenever
    */
   constructor(
     readonly ticket: string,
@@ -193,6 +193,7 @@ export class Errand {
       turn: step.turn,
       step: step.step,
       attempt: step.attempt,
+      askedUnder: this.epoch,
       get idempotencyKey() {
         return idempotencyKey(key, step.step)
       },

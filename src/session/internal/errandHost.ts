@@ -7,19 +7,21 @@
  *   not to have begun.
  * - I7: what nobody asks after, or whose session's runner has gone, is ended, with all that it had started.
  */
-import { type Duration, Effect, Fiber } from "effect"
+import { type Duration, Effect, type Fiber } from "effect"
 import type { Blobs } from "../../blob/index.ts"
 import type { Epoch, SessionKey } from "../../domain/Id.ts"
 import type { Registered } from "../Registry.ts"
 import type { OpenStep } from "../State.ts"
 import { settle } from "./attempt.ts"
+import * as EndOnce from "./endOnce.ts"
 import { Errand } from "./errand.ts"
 import { ErrandLost, type News } from "./errandProtocol.ts"
 import type { Gate } from "./gate.ts"
 import { Waiters } from "./waiters.ts"
 
 export interface Surroundings {
-  readonly now: () => number
+  /** Milliseconds since whenever: no clock that is set moves it, and ends what others still ask after. */
+  readonly elapsed: () => number
   readonly gateOf: (pool: string) => Gate
   readonly fork: (registered: Registered, effect: Effect.Effect<void, never, Blobs>) => Fiber.RuntimeFiber<void>
 }
@@ -61,7 +63,7 @@ export class ErrandHost {
       // A call that comes late does not bring back what is over.
       if (this.past.has(ticket)) return this.lost(ticket)
       const errand = this.errands.get(ticket) ?? this.queue(ticket, epoch, pool, registered, from)
-      errand.seenAt = this.around.now()
+      errand.seenAt = this.around.elapsed()
       return Effect.map(
         errand.until(() => errand.hasSlot || errand.isStopped, waitMs),
         () => (errand.hasSlot ? this.name : null)
@@ -167,7 +169,7 @@ export class ErrandHost {
       if (host !== this.name) return new ErrandLost({ reason: "the host that held its slot is gone" })
       const errand = this.errands.get(ticket)
       if (errand === undefined) return this.lost(ticket)
-      errand.seenAt = this.around.now()
+      errand.seenAt = this.around.elapsed()
       return Effect.succeed(errand)
     })
   }
@@ -191,7 +193,7 @@ export class ErrandHost {
       gate = this.around.gateOf(pool)
       this.gates.set(pool, gate)
     }
-    const errand = new Errand(ticket, epoch, registered, from, this.around.now())
+    const errand = new Errand(ticket, epoch, registered, from, this.around.elapsed())
     this.errands.set(ticket, errand)
     errand.queue(gate)
     return errand
@@ -214,7 +216,7 @@ export class ErrandHost {
       const { fiber, ticket } = errand
       errand.stop()
       this.remember(ticket, fiber !== null)
-      return Effect.map(fiber === null ? Effect.void : Effect.asVoid(Fiber.interrupt(fiber)), () => {
+      return Effect.map(EndOnce.end(fiber === null ? [] : [fiber]), () => {
         if (this.errands.get(ticket) === errand) this.errands.delete(ticket)
         errand.forget()
         this.ended.wake()

@@ -1,5 +1,5 @@
 /** The attempts that run now: one fiber each, begun after its intent is on disk. */
-import { type Clock, Deferred, Duration, Effect, Fiber, FiberId } from "effect"
+import { type Clock, Deferred, Duration, Effect, type Fiber, FiberId } from "effect"
 import { type Blobs, Claim } from "../../blob/index.ts"
 import type { SessionKey, StepId } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
@@ -11,6 +11,7 @@ import type { OpenStep, SessionState } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
 import { type AttemptExit, idempotencyKey, settle } from "./attempt.ts"
 import * as Child from "./child.ts"
+import * as EndOnce from "./endOnce.ts"
 import type { Ending } from "./lanePermits.ts"
 import type { Slots } from "./slots.ts"
 
@@ -83,8 +84,9 @@ export class Running {
       const step = state.open[id]!
       const one = this.attempts.get(step.step)
       if (stopping && step.reserved !== undefined) this.stopChild(step, mayBegin)
-      else if (stopping) one?.fiber.unsafeInterruptAsFork(one.fiber.id())
-      else if (one === undefined && mayBegin && step.held !== true) this.begin(step)
+      else if (stopping) {
+        if (one !== undefined) EndOnce.interrupt(one.fiber)
+      } else if (one === undefined && mayBegin && step.held !== true) this.begin(step)
     }
   }
 
@@ -104,7 +106,7 @@ export class Running {
   /** Interrupts all, and waits until they are gone: their outcomes are nobody's any more. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.closed = true
-    return Fiber.interruptAll([...this.attempts.values()].map(({ fiber }) => fiber))
+    return EndOnce.end([...this.attempts.values()].map(({ fiber }) => fiber))
   })
 
   private begin(step: OpenStep): void {

@@ -5,7 +5,7 @@
  * system. Calls of a store happen at one instant here, which is their commit: what a bug does late, it does at the next
  * call of the same process, and never if that has died.
  */
-import { Effect, Scope } from "effect"
+import { Effect, Fiber, Scope } from "effect"
 import { zero } from "../../../src/domain/Usage.ts"
 import type { Behaviour } from "../../../src/session/index.ts"
 import type { Group, Snapshot, Store, StoredRow } from "../../../src/store/index.ts"
@@ -249,6 +249,15 @@ const behaving = (change: (behaviour: Behaviour) => Partial<Behaviour>) => (): W
   behaviour: (behaviour) => ({ ...behaviour, ...change(behaviour) })
 })
 
+/** Changes how a runner performs what another one asks of it. */
+const ofErrands = (change: (run: ReturnType<Behaviour["perform"]>) => ReturnType<Behaviour["perform"]>) =>
+  behaving(({ perform }) => ({
+    perform: (step, state, context) => {
+      const run = perform(step, state, context)
+      return context.askedUnder === undefined ? run : change(run)
+    }
+  }))
+
 export const bugs: ReadonlyArray<Bug> = [
   {
     name: "a snapshot is older than it says",
@@ -407,6 +416,20 @@ export const bugs: ReadonlyArray<Bug> = [
     }),
     where: { workload: features.poison },
     faults: () => each((runner) => ({ _tag: "Kill", at: 80_000, runner, downMs: 500, silently: false, moved: false }))
+  },
+  {
+    name: "what was asked of another runner is run twice there",
+    breaks: ["I2", "I5"],
+    wraps: ofErrands((run) => Effect.zipRight(run, run)),
+    where: { workload: features.away },
+    faults: () => []
+  },
+  {
+    name: "another runner goes on with what was interrupted",
+    breaks: ["I7"],
+    wraps: ofErrands((run) => Effect.flatMap(Effect.forkDaemon(run), Fiber.join)),
+    where: { workload: features.away },
+    faults: () => []
   },
   {
     name: "an OS process is not ended with its step",

@@ -28,6 +28,17 @@ const failed = (step: string, retryAt: number, attempt = 1, plan = "retry") =>
     decided: { plan, policy: "p", rule: "r" }
   })
 
+const errandOf = { process: "host-1.1", session: key, step: "2", kind: "tool", name: "look" } as const
+const errandBegins = (attempt: number) => ({ _tag: "Began", ...errandOf, attempt, askedUnder: 1 }) as const
+const errandOver = { _tag: "Performed", ...errandOf, attempt: 1, outcome: "interrupted" } as const
+
+/** A step runs on another runner. */
+const errand = () =>
+  begun()
+    .run("1", "busy", "model")
+    .append(succeeded("1", 1, text("")), intended("2", "tool", "look"))
+    .tell(errandBegins(1))
+
 const stepFailed = (step: string) =>
   entry({ _tag: "StepFailed", step, attempt: 1, startedAt: 0, failure: { class: "TimedOut", message: "" } })
 
@@ -246,6 +257,53 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
       return story.tell({ _tag: "ProcessDied", pid: 7 })
     },
     /outlived its step/
+  ],
+  [
+    "I7",
+    "an errand is over in the journal first",
+    () => errand().append(failed("2", 0), succeeded("2", 2), turnEnded(1)).tell(errandOver),
+    /over in the journal before it was over in host-1.1/
+  ],
+  [
+    "I7",
+    "an errand goes on for a session that has another runner",
+    () => {
+      const story = errand().own("runner-2.1", 2).append(failed("2", 0), succeeded("2", 2), turnEnded(1))
+      story.now += 8_000
+      return story.tell(errandOver)
+    },
+    /went on in host-1.1 for 8\d\d\d ms/
+  ],
+  [
+    "I7",
+    "an OS process outlives its errand",
+    () => {
+      const story = errand()
+        .tell({ _tag: "ProcessBorn", process: "host-1.1", session: key, step: "2", attempt: 1, pid: 7 }, errandOver)
+        .append(failed("2", 0), succeeded("2", 2), turnEnded(1))
+      story.now += 2_000
+      return story.tell({ _tag: "ProcessDied", pid: 7 })
+    },
+    /OS process 7 of step 2 outlived its errand in host-1.1/
+  ],
+  [
+    "I5",
+    "an errand is lost where all are there and hear each other",
+    () => {
+      const story = begun().run("1", "busy", "model")
+      story.now += 20_000
+      return story
+        .append(succeeded("1", 1, text("")), intended("2", "tool", "look", 1, "never"))
+        .tell(errandBegins(1), errandOver)
+        .append(entry({ _tag: "StepInDoubt", step: "2", attempt: 1 }), turnEnded(1))
+    },
+    /was lost in host-1.1, and nothing had happened to it/
+  ],
+  [
+    "I2",
+    "an errand begins after its outcome",
+    () => errand().tell(errandOver).append(failed("2", 0), succeeded("2", 2), turnEnded(1)).tell(errandBegins(3)),
+    /attempt 3 of step 2 .* began in host-1.1 after its outcome was committed/
   ],
   [
     "I7",

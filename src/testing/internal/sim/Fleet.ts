@@ -1,7 +1,7 @@
 /** The runners of a simulated cluster: each place holds one process after another. */
 import { Context, Effect, Exit, Layer, Scope } from "effect"
 import { Processes } from "../../../process/index.ts"
-import { Cluster, Runner, RunnerSettings, type RunnerSettingsValues } from "../../../runner/index.ts"
+import { Capacity, Cluster, Runner, RunnerSettings, type RunnerSettingsValues } from "../../../runner/index.ts"
 import { type Behaviour, Lanes, type Settings as SessionSettingsValues } from "../../../session/index.ts"
 import { Store } from "../../../store/index.ts"
 import { boot } from "./boot.ts"
@@ -13,6 +13,7 @@ import { SimProcess, type Settings as ProcessSettings } from "./SimProcess.ts"
 import { told } from "./told.ts"
 import { watched } from "./watched.ts"
 import { wire } from "./wire.ts"
+import type { PlannedHost } from "./Workload.ts"
 import type { World } from "./World.ts"
 
 /** What lies between the runtime and the world: planted bugs are put there. */
@@ -43,7 +44,15 @@ export interface Place {
   scope: Scope.CloseableScope | null
   /** Whether it is to be there when all is well. */
   wanted: boolean
+  /** What it has that others may lack. */
+  readonly host: PlannedHost | null
 }
+
+const capacityOf = ({ host }: Place) =>
+  host === null
+    ? <A, E, R>(layer: Layer.Layer<A, E, R>) => layer
+    : <A, E, R>(layer: Layer.Layer<A, E, R>) =>
+        Layer.provide(layer, Layer.succeed(Capacity, { pools: host.pools ?? {}, tags: host.tags }))
 
 /** How long an orchestrator waits before it starts a process again, in milliseconds. */
 const restartMs = 1_000
@@ -77,14 +86,15 @@ export class Fleet {
     this.world.history.record({ _tag: "Life", process: process.name, what })
   }
 
-  add(): Place {
+  add(host: PlannedHost | null = null): Place {
     const place: Place = {
       index: this.places.length + 1,
       lives: 0,
       address: 1,
       process: null,
       scope: null,
-      wanted: true
+      wanted: true,
+      host
     }
     this.places.push(place)
     this.start(place)
@@ -139,9 +149,11 @@ export class Fleet {
             }),
             Effect.never
           ),
+          ...(place.host?.takesSessions === false ? { weight: 0 } : {}),
           ...runner
         })
       ),
+      capacityOf(place),
       Layer.provide(
         Layer.succeed(
           Store,

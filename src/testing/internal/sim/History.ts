@@ -116,6 +116,8 @@ export type Happening =
       readonly name: string
       /** It is not the step that runs: it is asked what became of the attempt before. */
       readonly asks?: true
+      /** It is an errand: `process` runs it for the runner that has its session under this epoch. */
+      readonly askedUnder?: number
     })
   /** It has run to its end; `outcome` is `succeeded`, `interrupted` or the class of its failure. */
   | (Attempt & { readonly _tag: "Performed"; readonly kind: StepKind; readonly name: string; readonly outcome: string })

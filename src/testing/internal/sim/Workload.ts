@@ -1,5 +1,6 @@
 /** What clients do, as data: which sessions there are, who says what to them when, and who reads along. */
 import type { WhenBusy } from "../../../domain/Entry.ts"
+import type { Pools } from "../../../session/index.ts"
 import type { Prng } from "./Prng.ts"
 
 /** One command of a session. */
@@ -24,8 +25,21 @@ export interface PlannedSession {
   readonly readers?: number | undefined
 }
 
+/** A runner beside those that a run has anyway: one that has something. */
+export interface PlannedHost {
+  /** When it comes, in milliseconds from the begin of the run. */
+  readonly at: number
+  /** What it has, and others may not. */
+  readonly tags: ReadonlyArray<string>
+  /** How many steps run at once there, by pool. */
+  readonly pools?: Pools.Sizes | undefined
+  /** Whether it takes sessions too. */
+  readonly takesSessions: boolean
+}
+
 export interface Plan {
   readonly sessions: ReadonlyArray<PlannedSession>
+  readonly hosts?: ReadonlyArray<PlannedHost> | undefined
 }
 
 /** Chance, as a workload is given it. */

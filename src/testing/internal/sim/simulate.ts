@@ -83,12 +83,13 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
   const climate = climateOf(world.random.fork("climate"), options.fair === true)
   const plan = options.workload(world.random.fork("workload"))
   const runners = options.runners ?? world.random.fork("runners").pick([1, 2, 2, 3, 3])
+  const { hosts = [] } = plan
   const faults =
     options.faults ??
     draw(world.random.fork("faults"), {
       most: 12,
       untilMs: faultsUntilMs,
-      runners,
+      runners: runners + hosts.length,
       kinds: options.kinds
     })
 
@@ -132,6 +133,10 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
 
   // --- What will happen ---
   for (let i = 0; i < runners; i++) fleet.add()
+  for (const host of hosts) {
+    if (host.at === 0) fleet.add(host)
+    else world.after(host.at, () => fleet.add(host))
+  }
   // Whoever looks before there is a runner looks again after a while only.
   world.after(clientsAtMs, () => customers.start())
   for (const fault of faults) {
@@ -140,6 +145,7 @@ const run = (world: World, seed: string, options: Options, strays: ReadonlyArray
   const calmAt = Math.max(
     0,
     ...faults.map(endOf),
+    ...hosts.map(({ at }) => at),
     ...plan.sessions.flatMap(({ commands }) => commands.map(({ at }) => at))
   )
   world.after(calmAt + 1, () => {

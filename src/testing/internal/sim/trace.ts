@@ -38,7 +38,7 @@ const told = (event: Happened): string => {
     case "Called":
       return `${event.process} calls ${event.operation}: ${event.outcome}`
     case "Began":
-      return `${event.process} begins ${event.kind} ${event.name}, step ${event.step} attempt ${event.attempt} of ${event.session}`
+      return `${event.process} begins ${event.kind} ${event.name}, step ${event.step} attempt ${event.attempt} of ${event.session}${event.askedUnder === undefined ? "" : `, asked under epoch ${event.askedUnder}`}`
     case "Performed":
       return `${event.process} has performed ${event.kind} ${event.name}, step ${event.step} attempt ${event.attempt} of ${event.session}: ${event.outcome}`
     case "Effect":

@@ -30,7 +30,8 @@ export const watched = (behaviour: Behaviour, process: SimProcess, kill: () => v
         }
         const what = { ...attempt, kind: step.kind, name: step.name }
         const asks = step.nextInput === "reconcile" ? ({ asks: true } as const) : {}
-        history.record({ _tag: "Began", ...what, ...asks })
+        const errand = context.askedUnder === undefined ? {} : { askedUnder: context.askedUnder }
+        history.record({ _tag: "Began", ...what, ...asks, ...errand })
         const doing: Doing = { ...attempt, tool: step.name, key: context.idempotencyKey, history, kill }
         return behaviour.perform(step, state, context).pipe(
           Effect.locally(attempting, Option.some(doing)),

@@ -130,11 +130,18 @@ export const placed = <const Tag extends Happened["_tag"]>(
   facts.events.flatMap((event, index) => (event._tag === tag ? [{ index, event: event as Of<Tag> }] : []))
 
 /**
- * Whether a process was no longer the one to work for a session, at a place in the history: somebody had taken its shard
- * under a newer epoch than it ever had. It cannot know, and what it does then is not the runtime's fault.
+ * Whether the process that began an attempt was no longer the one to work for its session, at a place in the history:
+ * somebody had taken its shard under a newer epoch than it ever had. It cannot know, and what it does then is not the
+ * runtime's fault. An errand is the work of the process that asked for it, wherever it runs.
  */
-export const isZombie = (facts: Facts, process: string, session: SessionFacts | undefined, at: number): boolean => {
+export const isZombie = (
+  facts: Facts,
+  { askedUnder, process }: Of<"Began">,
+  session: SessionFacts | undefined,
+  at: number
+): boolean => {
   const [commit] = session?.commits.values() ?? []
   if (commit === undefined) return false
-  return facts.epochHeld(process, commit.shard, at) < facts.epochHeld(null, commit.shard, at)
+  const epoch = askedUnder ?? facts.epochHeld(process, commit.shard, at)
+  return epoch < facts.epochHeld(null, commit.shard, at)
 }

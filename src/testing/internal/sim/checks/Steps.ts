@@ -40,7 +40,7 @@ const begun: Check = (facts) => {
     const intended = intent === undefined ? undefined : session?.commits.get(intent.seq)
     if (intended === undefined || intended.index > index)
       found.push(i2(key, `${one} began before its intent was committed`))
-    if (isZombie(facts, process, session, index)) return found
+    if (isZombie(facts, event, session, index)) return found
     const before = seen.get(`${key} ${step} ${attempt}`)
     if (before !== undefined) found.push(i2(key, `${one} began twice: in ${before} and in ${process}`))
     seen.set(`${key} ${step} ${attempt}`, process)

@@ -3,6 +3,7 @@ import type { Finished } from "../History.ts"
 import * as Budgets from "./Budgets.ts"
 import * as Commands from "./Commands.ts"
 import * as Doubts from "./Doubts.ts"
+import * as Errands from "./Errands.ts"
 import { make, type Violation } from "./Facts.ts"
 import * as Feeds from "./Feeds.ts"
 import * as Journals from "./Journals.ts"
@@ -16,7 +17,21 @@ import * as Turns from "./Turns.ts"
 
 export type { Invariant, Violation } from "./Facts.ts"
 
-const all = [Commands, Journals, Steps, Retries, Doubts, Feeds, Turns, Budgets, Refusals, Outside, Storms, Liveness]
+const all = [
+  Commands,
+  Journals,
+  Steps,
+  Retries,
+  Doubts,
+  Errands,
+  Feeds,
+  Turns,
+  Budgets,
+  Refusals,
+  Outside,
+  Storms,
+  Liveness
+]
 
 /** All that does not hold of a run; empty for a good one. */
 export const check = (finished: Finished): ReadonlyArray<Violation> => {
