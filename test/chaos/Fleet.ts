@@ -51,7 +51,8 @@ const lost: ReadonlySet<number | null> = new Set([75, 76])
 const endOf = (life: Life, code: number | null, signal: NodeJS.Signals | null) => {
   if (signal === "SIGKILL") return "killed"
   if (code === 0 && (life.isLeaving || life.output.includes("done\n"))) return "left"
-  return lost.has(code) ? "lost" : "crashed"
+  // Whoever cannot begin, because its store is away or it is told to leave already, is started again.
+  return lost.has(code) || !life.isUp || life.isLeaving ? "lost" : "crashed"
 }
 
 const freePort = () =>

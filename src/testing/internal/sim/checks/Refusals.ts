@@ -51,7 +51,7 @@ const reasons: Check = (facts) => {
 }
 
 /** What may take a runner's store from it, or its time; of real clusters, too. */
-const excuses = /^(Stop|Store|Partition|Slow|Jump|Leave|Db.*|AcksLost)$/
+const excuses = /^(Stop|Store|Partition|Slow|Jump|Leave|Deploy|ScaleDown|Db.*|AcksLost)$/
 
 /** A runner that ends itself was stopped or cut off, or its store was; else it has crashed. */
 const crashed: Check = (facts) => {
@@ -64,7 +64,8 @@ const crashed: Check = (facts) => {
     }
     if (event._tag === "Called" && event.outcome !== "done") excused.add(event.process)
     if (event._tag === "Life" && event.what === "crashed") return [i13(null, `${event.process} has crashed`)]
-    if (event._tag !== "Life" || event.what !== "lost" || excuse || excused.has(event.process)) return []
+    if (event._tag !== "Life" || event.what !== "lost" || !event.process.startsWith("runner")) return []
+    if (excuse || excused.has(event.process)) return []
     return [i13(null, `${event.process} ended itself, and nothing had happened to it`)]
   })
 }
