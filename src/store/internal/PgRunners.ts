@@ -114,11 +114,12 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
 
   /** Who has an address and lives: another runner that was given the same one must not make an end of it. */
   const refuseTwin = (address: string, incarnation: string) =>
-    sql`SELECT 1 FROM perdure_runners r WHERE r.address = ${escape(address)} AND r.incarnation <> ${escape(incarnation)}
-      AND ${present} AND NOT ${silent(lately_ms)}`.pipe(
+    sql<Rows.RunnerColumns>`SELECT r.address, r.incarnation FROM perdure_runners r WHERE r.address = ${escape(address)}
+      AND r.incarnation <> ${escape(incarnation)} AND ${present} AND NOT ${silent(lately_ms)}`.pipe(
       guard("register"),
       Effect.filterOrFail(
-        (twins) => twins.length === 0,
+        // This process may replace what it was.
+        (twins) => twins.every((row) => own.has(nameOf(row))),
         () =>
           new StoreUnavailable({
             operation: "register",
