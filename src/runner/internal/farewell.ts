@@ -2,8 +2,8 @@
 import { Effect } from "effect"
 import { StoreUnavailable } from "../../domain/Errors.ts"
 
-/** For each of the last words. */
-const goodbyeMs = 1_000
+/** For each of the last words. Nobody waits for them: that this process is gone is seen at once. */
+const goodbyeMs = 300
 
 const unheard = new StoreUnavailable({ operation: "unregister", reason: `no answer within ${goodbyeMs} ms` })
 

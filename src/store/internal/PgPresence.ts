@@ -24,8 +24,8 @@ export const lockKey = (address: string, incarnation: string): number =>
 /** After trouble with Postgres of its own, a runner does not judge others for this long: they had the same. */
 export const truce_ms = 2000
 
-/** How long a good-bye may take. */
-const leave_ms = 500
+/** How long a good-bye may take: it is over with the process anyway. */
+const leave_ms = 150
 
 const retry_ms_min = 5
 const retry_ms_max = 250
