@@ -81,7 +81,7 @@ export const make = (sql: SqlClient.SqlClient, presence: Presence, now: Fragment
       return rows
     })
 
-  /** Who has had time to go on waiting for its lock has had time to open its door, or to lose it. */
+  /** Knocks again at each look until it counts as gone: a process may end, or begin, in between. */
   const missed = (row: Seen, at: number) =>
     Effect.suspend(() => {
       const before = absences.get(nameOf(row))
