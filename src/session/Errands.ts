@@ -92,7 +92,7 @@ const serve = (around: Surroundings, hosts: Hosts, pools: Pools["Type"], registr
       Begin: ({ payload: { attempt, epoch, host: name, ticket } }) =>
         host.begin(ticket, epoch, name, { ...attempt, partial: attempt.partial }),
       Follow: ({ payload: { epoch, saved, seen, ticket, waitMs } }) => host.follow(ticket, epoch, seen, saved, waitMs),
-      Drop: ({ payload: { epoch, host: name, ticket } }) => host.drop(ticket, epoch, name)
+      Drop: ({ payload: { epoch, host: name, known, ticket } }) => host.drop(ticket, epoch, name, known)
     })
   })
 

@@ -203,6 +203,23 @@ describe("an errand", () => {
     )
   )
 
+  it.live("that is over when it is ended is told to have come to what it came to, once (I5)", () =>
+    live(
+      Effect.gen(function* () {
+        const { begin, drop, host, reserve } = yield* setting(2, () => Effect.succeed("painted"))
+        for (const ticket of ["1", "2"]) {
+          yield* reserve(ticket, epoch(1))
+          yield* begin(ticket, epoch(1))
+          yield* host.follow(ticket, epoch(1), 0, 0, 1_000)
+        }
+        expect(yield* drop("1", epoch(1))).toMatchObject({ _tag: "Succeeded", output: { output: "painted" } })
+        expect(yield* drop("1", epoch(1))).toBe("unknown")
+        expect(yield* host.drop("2", epoch(1), host.name, true)).toBe("unknown")
+        yield* host.close
+      })
+    )
+  )
+
   it.live("is known not to have begun only where its slot was granted, and never comes back (I5)", () =>
     live(
       Effect.gen(function* () {
@@ -210,14 +227,15 @@ describe("an errand", () => {
         yield* reserve("1", epoch(1))
         const elsewhere = yield* Effect.flip(host.begin("1", epoch(1), "b:1#1.1", step))
         expect(elsewhere.neverBegan).toBe(false)
-        expect(yield* drop("1", epoch(1))).toBe(true)
+        expect(yield* drop("1", epoch(1))).toBe("neverBegan")
         // Said before it was dropped, and late.
         expect((yield* Effect.flip(reserve("1", epoch(1))))._tag).toBe("ErrandLost")
         expect((yield* Effect.flip(begin("1", epoch(1)))).neverBegan).toBe(true)
         yield* reserve("2", epoch(1))
         yield* begin("2", epoch(1))
-        expect(yield* drop("2", epoch(1))).toBe(false)
-        expect(yield* drop("3", epoch(1))).toBe(false)
+        expect(yield* drop("2", epoch(1))).toBe("stopped")
+        expect(yield* drop("2", epoch(1))).toBe("stopped")
+        expect(yield* drop("3", epoch(1))).toBe("unknown")
         expect((yield* Effect.flip(reserve("3", epoch(1))))._tag).toBe("ErrandLost")
         expect(witness).toEqual(["began", "interrupted"])
         yield* host.close

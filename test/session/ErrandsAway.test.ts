@@ -41,7 +41,7 @@ const setting = (answers: Partial<Answers>) =>
       Keep: () => Effect.void,
       Begin: () => Effect.void,
       Follow: () => Effect.never,
-      Drop: () => Effect.succeed(false),
+      Drop: () => Effect.succeed("stopped"),
       ...answers
     }
     const remote = Object.fromEntries(
@@ -81,7 +81,7 @@ describe("an errand, from its session's side", () => {
       const over = yield* Effect.makeLatch(false)
       const { run, said } = yield* setting({
         Follow: () => Effect.dieMessage("the connection is gone"),
-        Drop: () => Effect.as(over.await, false)
+        Drop: () => Effect.as(over.await, "stopped")
       })
       const running = yield* Effect.fork(run)
       while (!said.includes("Drop 1.1")) yield* Effect.yieldNow()
@@ -95,7 +95,7 @@ describe("an errand, from its session's side", () => {
     Effect.gen(function* () {
       let answered = 0
       const { run, said } = yield* setting({
-        Drop: () => (++answered < 3 ? Effect.dieMessage("no connection") : Effect.succeed(false))
+        Drop: () => (++answered < 3 ? Effect.dieMessage("no connection") : Effect.succeed("stopped"))
       })
       const running = yield* Effect.fork(run)
       while (!said.includes("Follow 1.1")) yield* Effect.yieldNow()
@@ -113,6 +113,29 @@ describe("an errand, from its session's side", () => {
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(ending)
     })
+  )
+
+  it.effect(
+    "interrupted, is lost where nobody can say how it ended, and what it came to where that is known (I5)",
+    () =>
+      Effect.gen(function* () {
+        const painted = { _tag: "Succeeded", output: { output: "painted" } }
+        const endOf = (end: unknown) =>
+          Effect.gen(function* () {
+            const { run, said } = yield* setting({ Drop: () => Effect.succeed(end) })
+            let outcome: unknown = null
+            // As a session runs it: an outcome is kept where nothing interrupts.
+            const kept = Effect.uninterruptible(Effect.map(run, (exit) => (outcome = exit)))
+            const running = yield* Effect.fork(kept)
+            while (!said.includes("Follow 1.1")) yield* Effect.yieldNow()
+            yield* Fiber.interrupt(running)
+            return outcome
+          })
+        expect(yield* endOf("unknown")).toMatchObject({ _tag: "Failed", failure: { class: "RunnerLost" } })
+        expect(yield* endOf(painted)).toEqual(painted)
+        expect(yield* endOf("stopped")).toBe(null)
+        expect(yield* endOf("neverBegan")).toBe(null)
+      })
   )
 
   it.effect("waits for another slot where it certainly has not begun, and is in no doubt (I5)", () =>

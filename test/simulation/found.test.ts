@@ -3,6 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Simulation } from "../../src/testing/index.ts"
 import { far, given, nature } from "./agents.ts"
+import { features } from "./features.ts"
 
 const quiet = { ...given, repeatable: nature, runners: 3, fair: true, faults: [] }
 
@@ -28,6 +29,20 @@ describe("found by the simulator", { retry: 0 }, () => {
         runners: 2,
         workload: elsewhere('[["serve"],["serve"],["serve"]]'),
         faults: Array.from({ length: 10 }, (_, n) => ({ _tag: "Cut" as const, at: 8_500 + 210 * n }))
+      })
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
+
+  it.effect("a tool that was interrupted while its runner died is in doubt, not a failure", () =>
+    Effect.gen(function* () {
+      // Nobody answered whether it had ended, and the interruption was taken for its end (mge0go/16).
+      const report = yield* Simulation.run({
+        ...given,
+        repeatable: nature,
+        workload: features.away,
+        seed: "mge0go/16",
+        faults: [{ _tag: "Kill", at: 3_314, runner: 4, downMs: 51, silently: true, moved: false }]
       })
       assert.deepStrictEqual(report.violations, [])
     })

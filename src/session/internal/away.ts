@@ -10,7 +10,7 @@ import type { OpenStep } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
 import type { AttemptExit } from "./attempt.ts"
 import { againMs, answered, answerMs, lossOf } from "./answered.ts"
-import { addressOf, type ErrandEntity, idOf } from "./errandProtocol.ts"
+import { addressOf, type End, type ErrandEntity, idOf } from "./errandProtocol.ts"
 import type { Gate, Lease } from "./gate.ts"
 
 /** How long a look waits for news, in milliseconds: also how often the other runner hears that we are there. */
@@ -85,25 +85,25 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
     )
 
   /**
-   * Ends it over there, and answers whether it is certain that it never began. Told on and on, but not for ever: a host that
-   * has heard nothing for {@link answerMs} has ended it by itself, and one whose runner is off the list is dead.
+   * Ends it over there, and answers with what is known of its end. Told on and on, but not for ever: a host that has heard
+   * nothing for {@link answerMs} has ended it by itself, and one whose runner is off the list is dead.
    */
-  const drop = ({ host, ticket }: Slot): Effect.Effect<boolean> => {
+  const drop = ({ host, ticket }: Slot, known = false): Effect.Effect<End> => {
     const isGone = () => host !== "" && !isThere(addressOf(host))
-    const told: Effect.Effect<boolean> = Effect.suspend(() =>
+    const told: Effect.Effect<End> = Effect.suspend(() =>
       isGone()
-        ? Effect.succeed(false)
-        : Effect.flatMap(Effect.exit(remote.Drop({ ticket, epoch, host })), (exit) => {
+        ? Effect.succeed("unknown")
+        : Effect.flatMap(Effect.exit(remote.Drop({ ticket, epoch, host, known })), (exit) => {
             if (Exit.isSuccess(exit)) return Effect.succeed(exit.value)
             // Under a newer epoch: whoever has that one has ended it.
-            if (lossOf(exit.cause) !== null) return Effect.succeed(false)
+            if (lossOf(exit.cause) !== null) return Effect.succeed("unknown")
             return Effect.zipRight(Effect.sleep(againMs), told)
           })
     )
     // Also where all is being interrupted: what is not interruptible cannot time out.
     return Effect.map(
       Effect.timeoutOption(Effect.interruptible(told), answerMs),
-      Option.getOrElse(() => false)
+      Option.getOrElse((): End => "unknown")
     )
   }
 
@@ -136,6 +136,7 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
   const leaseOf = (first: Slot): Lease => {
     let held: Slot = first
     let isKept = true
+    let isKnown = false
     const keeping = fork(
       Effect.zipRight(
         keep(first),
@@ -148,46 +149,54 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
     const run = (step: OpenStep, context: StepContext): Effect.Effect<AttemptExit> =>
       Effect.flatMap(isKept ? perform(held, step, context) : Effect.succeed(null), (exit) =>
         exit === null
-          ? Effect.flatMap(slot, (next) => {
+          ? Effect.flatMap(Effect.interruptible(slot), (next) => {
               held = next
               isKept = true
               return run(step, context)
             })
-          : Effect.succeed(exit)
+          : Effect.sync(() => {
+              isKnown = true
+              return exit
+            })
       )
     return {
-      elsewhere: (step, context) => Effect.flatMap(Fiber.interrupt(keeping), () => run(step, context)),
+      elsewhere: (step, context) =>
+        Effect.uninterruptible(
+          Effect.flatMap(Effect.interruptible(Fiber.interrupt(keeping)), () => run(step, context))
+        ),
       release: () => {
-        fork(Effect.zipRight(Fiber.interrupt(keeping), drop(held)))
+        fork(Effect.zipRight(Fiber.interrupt(keeping), drop(held, isKnown)))
       }
     }
   }
 
-  /** Runs the attempt over there; `null` where it is certain that it has not begun. */
+  /**
+   * Runs the attempt over there; `null` where it is certain that it has not begun.
+   *
+   * I7: it is not over here, nor tried again, before it is over there. I5: what was interrupted here, and nobody over there
+   * can say that it has stopped, is lost.
+   */
   const perform = (slot: Slot, step: OpenStep, context: StepContext): Effect.Effect<AttemptExit | null> => {
     const { host, ticket } = slot
-    // I7: nor may it be tried again before it is over there.
-    const failed = (cause: Cause.Cause<unknown>) =>
-      Effect.map(drop(slot), (neverBegan) =>
-        neverBegan || lossOf(cause)?.neverBegan === true ? null : lost(reasonOf(cause))
-      )
-    const follow = (seen: number, saved: number): Effect.Effect<AttemptExit | null> =>
-      answered(remote.Follow({ ticket, epoch, seen, saved, waitMs: lookMs })).pipe(
-        Effect.exit,
-        Effect.flatMap((exit) => {
-          if (Exit.isFailure(exit)) return failed(exit.cause)
-          const { outcome, pieces, save } = exit.value
-          const heard = Effect.forEach(pieces, ({ channel, text }) => context.emit(channel, text), { discard: true })
-          if (outcome !== null) return Effect.as(heard, outcome as AttemptExit)
-          const kept = save === null ? Effect.succeed(saved) : Effect.as(context.save(save.partial), save.number)
-          return Effect.flatMap(Effect.zipRight(heard, kept), (saved) => follow(seen + pieces.length, saved))
-        })
-      )
-    return answered(remote.Begin({ ticket, epoch, host, attempt: step })).pipe(
-      Effect.exit,
-      Effect.flatMap((exit) => (Exit.isFailure(exit) ? failed(exit.cause) : follow(0, 0))),
-      // I7: the step is not over here before it is over there.
-      Effect.onInterrupt(() => drop(slot))
+    const follow = (seen: number, saved: number): Effect.Effect<AttemptExit, unknown> =>
+      Effect.flatMap(answered(remote.Follow({ ticket, epoch, seen, saved, waitMs: lookMs })), (news) => {
+        const { outcome, pieces, save } = news
+        const heard = Effect.forEach(pieces, ({ channel, text }) => context.emit(channel, text), { discard: true })
+        if (outcome !== null) return Effect.as(heard, outcome as AttemptExit)
+        const kept = save === null ? Effect.succeed(saved) : Effect.as(context.save(save.partial), save.number)
+        return Effect.flatMap(Effect.zipRight(heard, kept), (saved) => follow(seen + pieces.length, saved))
+      })
+    const followed = Effect.zipRight(answered(remote.Begin({ ticket, epoch, host, attempt: step })), follow(0, 0))
+    return Effect.flatMap(Effect.exit(Effect.interruptible(followed)), (exit) =>
+      Exit.isSuccess(exit)
+        ? Effect.succeed(exit.value)
+        : Effect.flatMap(drop(slot), (end) => {
+            if (typeof end !== "string") return Effect.succeed(end as AttemptExit)
+            const isInterrupted = Cause.isInterrupted(exit.cause)
+            if (isInterrupted && end !== "unknown") return Effect.interrupt
+            const neverBegan = end === "neverBegan" || lossOf(exit.cause)?.neverBegan === true
+            return Effect.succeed(neverBegan ? null : lost(reasonOf(exit.cause)))
+          })
     )
   }
 

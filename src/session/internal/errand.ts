@@ -135,6 +135,11 @@ export class Errand {
     this.saving = this.saving.filter(({ number }) => number > saved)
   }
 
+  /** What it came to, if it was not cut off before. */
+  get result(): News["outcome"] {
+    return this.outcome
+  }
+
   get hasNews(): boolean {
     return this.isLost || this.pieces.length > 0 || this.saving.length > 0 || this.outcome !== null
   }

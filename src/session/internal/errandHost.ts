@@ -15,7 +15,7 @@ import type { OpenStep } from "../State.ts"
 import { settle } from "./attempt.ts"
 import * as EndOnce from "./endOnce.ts"
 import { Errand } from "./errand.ts"
-import { ErrandLost, type News } from "./errandProtocol.ts"
+import { type End, ErrandLost, type News } from "./errandProtocol.ts"
 import type { Gate } from "./gate.ts"
 import { Waiters } from "./waiters.ts"
 
@@ -32,8 +32,8 @@ const pastMost = 1_000
 export class ErrandHost {
   private readonly errands = new Map<string, Errand>()
   private readonly gates = new Map<string, Gate>()
-  /** Tickets that are over, and whether what they stood for had begun. */
-  private readonly past = new Map<string, boolean>()
+  /** Tickets that are over, and what is known of how; an outcome is told once, and `unknown` after that. */
+  private readonly past = new Map<string, Extract<End, string>>()
   private readonly ended = new Waiters()
   private isLeaving = false
   private epoch = -1
@@ -98,16 +98,16 @@ export class ErrandHost {
     })
   }
 
-  /** Ends it, and answers whether it is certain that it has not begun and never will. */
-  drop(ticket: string, epoch: Epoch, host: string): Effect.Effect<boolean, ErrandLost> {
+  /** Ends it, and answers with what is known of its end. */
+  drop(ticket: string, epoch: Epoch, host: string, known = false): Effect.Effect<End, ErrandLost> {
     return Effect.flatMap(this.under(epoch), () => {
       const errand = this.errands.get(ticket)
       // Its reservation may still be under way.
-      if (errand === undefined && !this.past.has(ticket)) this.remember(ticket, true)
-      return Effect.map(
-        errand === undefined ? Effect.void : this.end(errand),
-        () => host === this.name && this.past.get(ticket) === false
-      )
+      if (errand === undefined && !this.past.has(ticket)) this.remember(ticket, "unknown")
+      return Effect.map(errand === undefined ? Effect.void : this.end(errand), (): End => {
+        if (host !== this.name) return "unknown"
+        return (known ? null : errand?.result) ?? this.past.get(ticket) ?? "unknown"
+      })
     })
   }
 
@@ -175,13 +175,13 @@ export class ErrandHost {
   }
 
   private lost(ticket: string): ErrandLost {
-    const began = this.past.get(ticket)
-    const reason = began === undefined ? "it is not known on this runner" : "it was ended on this runner"
-    return new ErrandLost({ reason, neverBegan: began === false })
+    const end = this.past.get(ticket)
+    const reason = end === undefined ? "it is not known on this runner" : "it was ended on this runner"
+    return new ErrandLost({ reason, neverBegan: end === "neverBegan" })
   }
 
-  private remember(ticket: string, began: boolean): void {
-    this.past.set(ticket, began)
+  private remember(ticket: string, end: Extract<End, string>): void {
+    this.past.set(ticket, end)
     if (this.past.size <= pastMost) return
     const [oldest] = this.past.keys()
     this.past.delete(oldest!)
@@ -215,8 +215,9 @@ export class ErrandHost {
     return Effect.suspend(() => {
       const { fiber, ticket } = errand
       errand.stop()
-      this.remember(ticket, fiber !== null)
+      this.remember(ticket, fiber === null ? "neverBegan" : "unknown")
       return Effect.map(EndOnce.end(fiber === null ? [] : [fiber]), () => {
+        if (fiber !== null && errand.result === null) this.remember(ticket, "stopped")
         if (this.errands.get(ticket) === errand) this.errands.delete(ticket)
         errand.forget()
         this.ended.wake()

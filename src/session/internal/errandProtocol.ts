@@ -85,6 +85,13 @@ export const News = Schema.parseJson(
 )
 export type News = typeof News.Type
 
+/**
+ * What is known of what was ended: nothing of it ever began, it was cut off and is over, or it had come to this. `unknown`
+ * where it was not ended here, or is not known any more.
+ */
+export const End = Schema.parseJson(Schema.Union(Schema.Literal("neverBegan", "stopped", "unknown"), Outcome))
+export type End = typeof End.Type
+
 const ticket = {
   /** Names the slot, and what runs in it. Unique: chosen by the session's actor. */
   ticket: Schema.String,
@@ -117,6 +124,6 @@ export const ErrandEntity = Entity.make("perdure/Errand", [
     success: News,
     error: errors
   }),
-  /** Ends whatever runs, and gives the slot back; returns when it is gone, and whether it is certain that nothing ran. */
-  Rpc.make("Drop", { payload: slot, success: Schema.Boolean, error: errors })
+  /** Ends whatever runs, and gives the slot back; returns when it is gone. `known`: what it came to need not be told again. */
+  Rpc.make("Drop", { payload: { ...slot, known: Schema.Boolean }, success: End, error: errors })
 ]).annotate(ClusterSchema.ShardGroup, (id) => groupOf(id.slice(0, id.indexOf("/"))))

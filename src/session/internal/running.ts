@@ -131,10 +131,13 @@ export class Running {
       slots.of(step.step)?.call?.begun()
       if (away == null)
         return host.within(behaviour.perform(step, host.state.behaviour, this.contextOf(step, stop, spent)))
-      return Effect.map(host.within(away(step, this.contextOf(step, null, spent))), (exit) => {
-        elsewhere = exit
-        return nothing
-      })
+      // What it came to over there counts also where it was interrupted here meanwhile.
+      return Effect.uninterruptible(
+        Effect.map(host.within(away(step, this.contextOf(step, null, spent))), (exit) => {
+          elsewhere = exit
+          return nothing
+        })
+      )
     })
     const restored = this.hasText(step) ? perform : Effect.zipRight(this.restoreLive(step), perform)
     // The first attempt has had its slot since before it was intended.
