@@ -144,8 +144,3 @@ export class RunnerSettings extends Context.Tag("perdure/RunnerSettings")<Runner
       Effect.flatMap(fromEnv, (env) => check(complete({ ...env, ...settings })))
     )
 }
-
-/** `PERDURE_DATABASE_URL`, or `DATABASE_URL`. */
-export const databaseUrl: Config.Config<Redacted.Redacted> = Config.redacted("PERDURE_DATABASE_URL").pipe(
-  Config.orElse(() => Config.redacted("DATABASE_URL"))
-)

@@ -11,7 +11,6 @@ export * as Recovery from "./Recovery.ts"
 export * as Runner from "./Runner.ts"
 export { SettingInvalid } from "./SettingInvalid.ts"
 export {
-  databaseUrl,
   defaults as runnerDefaults,
   RunnerSettings,
   type Settings as RunnerSettingsValues,

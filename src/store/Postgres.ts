@@ -1,7 +1,7 @@
 /** The store in a Postgres database, which many runners share. */
 import { PgClient } from "@effect/sql-pg"
 import type * as SqlClient from "@effect/sql/SqlClient"
-import { Config, type ConfigError, Duration, Effect, Layer, Redacted } from "effect"
+import { Config, ConfigError, Duration, Effect, Layer, Redacted } from "effect"
 import { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
 import { append } from "./internal/PgAppend.ts"
 import * as PgConnection from "./internal/PgConnection.ts"
@@ -117,6 +117,13 @@ const make = Effect.fnUntraced(function* (options: Options) {
 export const layer = (options: Options): Layer.Layer<Store, StoreUnusable | StoreUnavailable> =>
   Layer.scoped(Store, make(options)).pipe(Layer.provide(layerClient(options)))
 
+const urlConfig = Config.redacted("PERDURE_DATABASE_URL").pipe(Config.orElse(() => Config.redacted("DATABASE_URL")))
+
+const unnamed = new StoreUnusable({
+  reason:
+    "no database is named: set PERDURE_DATABASE_URL (or DATABASE_URL) to a Postgres, e.g. postgres://USER:PASSWORD@HOST:5432/DATABASE"
+})
+
 /**
  * {@link layer}, from `PERDURE_DATABASE_URL` (or `DATABASE_URL`), `PERDURE_DATABASE_CONNECTIONS`,
  * `PERDURE_DATABASE_CONNECT_TIMEOUT` and `PERDURE_DATABASE_STATEMENT_TIMEOUT`.
@@ -124,8 +131,8 @@ export const layer = (options: Options): Layer.Layer<Store, StoreUnusable | Stor
 export const layerConfig: Layer.Layer<Store, StoreUnusable | StoreUnavailable | ConfigError.ConfigError> =
   Layer.unwrapEffect(
     Effect.map(
-      Config.all({
-        url: Config.redacted("PERDURE_DATABASE_URL").pipe(Config.orElse(() => Config.redacted("DATABASE_URL"))),
+      Effect.all({
+        url: Effect.mapError(urlConfig, (error) => (ConfigError.isMissingDataOnly(error) ? unnamed : error)),
         maxConnections: Config.integer("PERDURE_DATABASE_CONNECTIONS").pipe(
           Config.withDefault(defaults.maxConnections)
         ),

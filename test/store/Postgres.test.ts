@@ -1,6 +1,6 @@
 import { PgClient } from "@effect/sql-pg"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Exit, Fiber, Layer, Logger, LogLevel, Redacted, Scope } from "effect"
+import { ConfigProvider, Effect, Exit, Fiber, Layer, Logger, LogLevel, Redacted, Scope } from "effect"
 import { type AddressInfo, createServer, type Server } from "node:net"
 import { inspect } from "node:util"
 import { StoreUnavailable, StoreUnusable } from "../../src/domain/Errors.ts"
@@ -104,6 +104,15 @@ describe("a Postgres database", () => {
       const text = yield* Effect.flip(Effect.scoped(open(Redacted.make("canary-not-a-url"))))
       expect(text).toBeInstanceOf(StoreUnusable)
       expect(text.message).not.toContain("canary")
+    })
+  )
+
+  it.scopedLive("that is not named is asked for", () =>
+    Effect.gen(function* () {
+      const empty = Layer.setConfigProvider(ConfigProvider.fromMap(new Map()))
+      const error = yield* Effect.flip(Layer.build(Layer.provide(Postgres.layerConfig, empty)))
+      expect(error).toBeInstanceOf(StoreUnusable)
+      expect(error.message).toContain("set PERDURE_DATABASE_URL")
     })
   )
 

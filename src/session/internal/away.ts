@@ -192,8 +192,9 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
         ? Effect.succeed(exit.value)
         : Effect.flatMap(drop(slot), (end) => {
             if (typeof end !== "string") return Effect.succeed(end as AttemptExit)
-            const isInterrupted = Cause.isInterrupted(exit.cause)
-            if (isInterrupted && end !== "unknown") return Effect.interrupt
+            if (Cause.isInterrupted(exit.cause)) {
+              return end === "unknown" ? Effect.succeed(lost("whether it has stopped is not known")) : Effect.interrupt
+            }
             const neverBegan = end === "neverBegan" || lossOf(exit.cause)?.neverBegan === true
             return Effect.succeed(neverBegan ? null : lost(reasonOf(exit.cause)))
           })
