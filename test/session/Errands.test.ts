@@ -220,6 +220,27 @@ describe("an errand", () => {
     )
   )
 
+  it.live("does not begin for a call that was under way for long, whatever else comes late (I5)", () =>
+    live(
+      Effect.gen(function* () {
+        const { begin, host, reserve, wait, witness } = yield* setting(2, () => Effect.never)
+        for (const ticket of ["1", "2", "3"]) yield* reserve(ticket, epoch(1)).pipe(Effect.ignore)
+        wait(2_000)
+        yield* host.keep("1", epoch(1), host.name)
+        expect(yield* reserve("2", epoch(1))).toBe(true)
+        wait(2_000)
+        yield* begin("1", epoch(1))
+        expect(yield* Effect.flip(begin("2", epoch(1)))).toMatchObject({ neverBegan: true })
+        expect(witness).toEqual(["began"])
+        // What has begun goes on, however late it is asked after; the slot of the other went to the next.
+        wait(4_000)
+        yield* host.follow("1", epoch(1), 0, 0, 0)
+        expect(yield* reserve("3", epoch(1))).toBe(true)
+        yield* host.close
+      })
+    )
+  )
+
   it.live("is known not to have begun only where its slot was granted, and never comes back (I5)", () =>
     live(
       Effect.gen(function* () {

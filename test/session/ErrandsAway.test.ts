@@ -75,6 +75,12 @@ const setting = (answers: Partial<Answers>) =>
     return { said, run: lease.elsewhere!(step, context) }
   })
 
+/** As a session runs it: what it came to is kept where nothing interrupts. */
+const kept = <A>(run: Effect.Effect<A>) => {
+  let outcome: A | null = null
+  return { keeping: Effect.uninterruptible(Effect.map(run, (exit) => void (outcome = exit))), outcome: () => outcome }
+}
+
 describe("an errand, from its session's side", () => {
   it.effect("is lost only when it is over on the other runner (I7)", () =>
     Effect.gen(function* () {
@@ -136,6 +142,21 @@ describe("an errand, from its session's side", () => {
         expect(yield* endOf("stopped")).toBe(null)
         expect(yield* endOf("neverBegan")).toBe(null)
       })
+  )
+
+  it.effect("that may still be on its way when its host is lost is in doubt when it cannot begin any more (I5)", () =>
+    Effect.gen(function* () {
+      const { run, said } = yield* setting({ Begin: () => Effect.never, Drop: () => Effect.succeed("unknown") })
+      const { keeping, outcome } = kept(run)
+      const running = yield* Effect.fork(keeping)
+      while (!said.includes("Begin 1.1")) yield* Effect.yieldNow()
+      const interrupting = yield* Effect.fork(Fiber.interrupt(running))
+      yield* TestClock.adjust("5 seconds")
+      expect(outcome()).toBe(null)
+      yield* TestClock.adjust("200 millis")
+      yield* Fiber.join(interrupting)
+      expect(outcome()).toMatchObject({ failure: { class: "RunnerLost" } })
+    })
   )
 
   it.effect("waits for another slot where it certainly has not begun, and is in no doubt (I5)", () =>

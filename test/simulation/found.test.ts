@@ -48,6 +48,24 @@ describe("found by the simulator", { retry: 0 }, () => {
     })
   )
 
+  it.effect("what is to begin a tool, and comes when that is in doubt, begins nothing", () =>
+    Effect.gen(function* () {
+      // It was under way to a runner that could not be reached, and by then was taken for dead (s7b11away/71).
+      const report = yield* Simulation.run({
+        ...given,
+        repeatable: nature,
+        workload: features.away,
+        seed: "s7b11away/71",
+        faults: [
+          { _tag: "Partition", at: 168, ms: 463, runner: 4, from: "everybody" },
+          { _tag: "Slow", at: 377, ms: 58, times: 100 },
+          { _tag: "Partition", at: 3_676, ms: 1_765, runner: 4, from: "everybody" }
+        ]
+      })
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
+
   it.effect("a clock that is set forward loses no tool that runs there for another runner", () =>
     Effect.gen(function* () {
       // It took what others still asked after for forgotten.

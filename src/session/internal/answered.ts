@@ -8,6 +8,9 @@ export const answerMs = 6_000
 /** How long to wait before asking again where there was no answer, or nobody to ask, in milliseconds. */
 export const againMs = 200
 
+/** How long a slot is kept in which nothing has begun, when nobody asks for it, in milliseconds. */
+export const unaskedMs = 2_500
+
 /** What the host said, if it was the host that said something. */
 export const lossOf = (cause: Cause.Cause<unknown>): ErrandLost | null => {
   const error = Cause.squash(cause)

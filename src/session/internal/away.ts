@@ -9,12 +9,14 @@ import type { Epoch, SessionKey } from "../../domain/Id.ts"
 import type { OpenStep } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
 import type { AttemptExit } from "./attempt.ts"
-import { againMs, answered, answerMs, lossOf } from "./answered.ts"
+import { againMs, answered, answerMs, lossOf, unaskedMs } from "./answered.ts"
 import { addressOf, type End, type ErrandEntity, idOf } from "./errandProtocol.ts"
 import type { Gate, Lease } from "./gate.ts"
 
 /** How long a look waits for news, in milliseconds: also how often the other runner hears that we are there. */
 const lookMs = 1_000
+/** When a slot of which nothing was heard is certainly not kept any more: a call for it may have been under way, and what begins it. */
+const forgottenMs = 2 * unaskedMs + 100
 /** How many slots a session asks for at the same time: those of its steps that are next. */
 const mostAsked = 8
 
@@ -54,6 +56,8 @@ interface Slot {
   readonly ticket: string
   /** The host that granted it. */
   readonly host: string
+  /** When the host has last said that it is kept, in milliseconds since whenever. */
+  heardAt: number
 }
 
 const lost = (reason: string): AttemptExit => ({
@@ -88,7 +92,7 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
    * Ends it over there, and answers with what is known of its end. Told on and on, but not for ever: a host that has heard
    * nothing for {@link answerMs} has ended it by itself, and one whose runner is off the list is dead.
    */
-  const drop = ({ host, ticket }: Slot, known = false): Effect.Effect<End> => {
+  const drop = ({ host, ticket }: Omit<Slot, "heardAt">, known = false): Effect.Effect<End> => {
     const isGone = () => host !== "" && !isThere(addressOf(host))
     const told: Effect.Effect<End> = Effect.suspend(() =>
       isGone()
@@ -115,7 +119,7 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
       const from = elapsed()
       isAsked ||= serves(tag)
       return Effect.flatMap(serves(tag) ? ask(ticket) : Effect.succeed(null), (host) => {
-        if (host !== null && host !== "over") return Effect.succeed({ ticket, host })
+        if (host !== null && host !== "over") return Effect.succeed({ ticket, host, heardAt: elapsed() })
         if (host === "over") ticket = `${epoch}.${number()}`
         // It has waited over there, unless there was nobody or a refusal.
         return Effect.zipRight(Effect.sleep(Math.max(0, againMs - (elapsed() - from))), until)
@@ -125,12 +129,16 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
   })
 
   /** What is held and not begun yet is asked for on and on: what nobody asks for is given to others. Ends with the slot. */
-  const keep = ({ host, ticket }: Slot): Effect.Effect<void> =>
+  const keep = (slot: Slot): Effect.Effect<void> =>
     Effect.sleep(lookMs).pipe(
-      Effect.zipRight(Effect.exit(Effect.timeout(remote.Keep({ ticket, epoch, host }), answerMs))),
-      Effect.flatMap((exit) =>
-        Exit.isFailure(exit) && lossOf(exit.cause) !== null ? Effect.void : keep({ host, ticket })
-      )
+      Effect.zipRight(
+        Effect.exit(Effect.timeout(remote.Keep({ ticket: slot.ticket, epoch, host: slot.host }), answerMs))
+      ),
+      Effect.flatMap((exit) => {
+        if (Exit.isFailure(exit) && lossOf(exit.cause) !== null) return Effect.void
+        if (Exit.isSuccess(exit)) slot.heardAt = elapsed()
+        return keep(slot)
+      })
     )
 
   const leaseOf = (first: Slot): Lease => {
@@ -178,6 +186,7 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
    */
   const perform = (slot: Slot, step: OpenStep, context: StepContext): Effect.Effect<AttemptExit | null> => {
     const { host, ticket } = slot
+    let hasBegun = false
     const follow = (seen: number, saved: number): Effect.Effect<AttemptExit, unknown> =>
       Effect.flatMap(answered(remote.Follow({ ticket, epoch, seen, saved, waitMs: lookMs })), (news) => {
         const { outcome, pieces, save } = news
@@ -186,11 +195,18 @@ export const away = (around: Surroundings, { agent, epoch, key, pool, tag }: Wan
         const kept = save === null ? Effect.succeed(saved) : Effect.as(context.save(save.partial), save.number)
         return Effect.flatMap(Effect.zipRight(heard, kept), (saved) => follow(seen + pieces.length, saved))
       })
-    const followed = Effect.zipRight(answered(remote.Begin({ ticket, epoch, host, attempt: step })), follow(0, 0))
+    const followed = Effect.flatMap(answered(remote.Begin({ ticket, epoch, host, attempt: step })), () => {
+      hasBegun = true
+      return follow(0, 0)
+    })
+    /** I5: what may still be on its way there must not begin after somebody was told that it is in doubt. */
+    const ended = Effect.tap(drop(slot), (end) =>
+      end === "unknown" && !hasBegun ? Effect.sleep(Math.max(0, slot.heardAt + forgottenMs - elapsed())) : Effect.void
+    )
     return Effect.flatMap(Effect.exit(Effect.interruptible(followed)), (exit) =>
       Exit.isSuccess(exit)
         ? Effect.succeed(exit.value)
-        : Effect.flatMap(drop(slot), (end) => {
+        : Effect.flatMap(ended, (end) => {
             if (typeof end !== "string") return Effect.succeed(end as AttemptExit)
             if (Cause.isInterrupted(exit.cause)) {
               return end === "unknown" ? Effect.succeed(lost("whether it has stopped is not known")) : Effect.interrupt

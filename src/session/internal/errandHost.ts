@@ -12,6 +12,7 @@ import type { Blobs } from "../../blob/index.ts"
 import type { Epoch, SessionKey } from "../../domain/Id.ts"
 import type { Registered } from "../Registry.ts"
 import type { OpenStep } from "../State.ts"
+import { unaskedMs } from "./answered.ts"
 import { settle } from "./attempt.ts"
 import * as EndOnce from "./endOnce.ts"
 import { Errand } from "./errand.ts"
@@ -63,7 +64,8 @@ export class ErrandHost {
       // A call that comes late does not bring back what is over.
       if (this.past.has(ticket)) return this.lost(ticket)
       const errand = this.errands.get(ticket) ?? this.queue(ticket, epoch, pool, registered, from)
-      errand.seenAt = this.around.elapsed()
+      // A call that was under way for long says nothing of now: a slot that was told is asked for with `Keep`.
+      if (!errand.hasSlot) errand.seenAt = this.around.elapsed()
       return Effect.map(
         errand.until(() => errand.hasSlot || errand.isStopped, waitMs),
         () => (errand.hasSlot ? this.name : null)
@@ -169,6 +171,13 @@ export class ErrandHost {
       if (host !== this.name) return new ErrandLost({ reason: "the host that held its slot is gone" })
       const errand = this.errands.get(ticket)
       if (errand === undefined) return this.lost(ticket)
+      // Whoever waits for its end may have given it up by now: it does not begin any more.
+      const isStale = errand.fiber === null && this.around.elapsed() - errand.seenAt > unaskedMs
+      if (isStale)
+        return Effect.zipRight(
+          this.end(errand),
+          Effect.suspend(() => this.lost(ticket))
+        )
       errand.seenAt = this.around.elapsed()
       return Effect.succeed(errand)
     })
