@@ -313,4 +313,26 @@ describe("found by the simulator", { retry: 0 }, () => {
       assert.deepStrictEqual(report.violations, [])
     })
   )
+
+  it.effect("a runner that is told to leave while it is stopped hears nothing before it goes on", () =>
+    Effect.gen(function* () {
+      // Of the simulator itself: from then on it was expected to end what nobody asked for (s7a31errand/174).
+      const report = yield* Simulation.run({
+        ...given,
+        repeatable: nature,
+        workload: features.errand,
+        seed: "s7a31errand/174",
+        faults: [
+          { _tag: "Cut", at: 57 },
+          { _tag: "Leave", at: 3_715, runner: 4, downMs: 52, moved: false },
+          { _tag: "Leave", at: 4_925, runner: 3, downMs: 56, moved: false },
+          { _tag: "Leave", at: 7_105, runner: 2, downMs: 8_890, moved: true },
+          { _tag: "Stop", at: 7_333, runner: 3, ms: 22_022 },
+          { _tag: "Leave", at: 9_557, runner: 3, downMs: 864, moved: false },
+          { _tag: "Stop", at: 11_868, runner: 4, ms: 9_888 }
+        ]
+      })
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
 })

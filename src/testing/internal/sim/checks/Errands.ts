@@ -93,7 +93,8 @@ const deafness = (events: ReadonlyArray<Happened>): ReadonlyArray<Span> => {
       const span = { from: event.at, to: Number.POSITIVE_INFINITY }
       spans.push(span)
       stopped.set(event.process, span)
-    } else if (event._tag === "Life") {
+    } else if (event._tag === "Life" && event.what !== "leaving") {
+      // Whoever is told to leave while it is stopped has not heard that either.
       const span = stopped.get(event.process)
       if (span !== undefined) span.to = Math.min(span.to, event.at)
     }
