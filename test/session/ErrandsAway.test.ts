@@ -78,7 +78,10 @@ const setting = (answers: Partial<Answers>) =>
 /** As a session runs it: what it came to is kept where nothing interrupts. */
 const kept = <A>(run: Effect.Effect<A>) => {
   let outcome: A | null = null
-  return { keeping: Effect.uninterruptible(Effect.map(run, (exit) => void (outcome = exit))), outcome: () => outcome }
+  const keep = (exit: A) => {
+    outcome = exit
+  }
+  return { keeping: Effect.uninterruptible(Effect.map(run, keep)), outcome: () => outcome }
 }
 
 describe("an errand, from its session's side", () => {
