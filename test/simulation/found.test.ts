@@ -335,4 +335,30 @@ describe("found by the simulator", { retry: 0 }, () => {
       assert.deepStrictEqual(report.violations, [])
     })
   )
+
+  it.effect("a session can be woken, whenever those who ask for it go away", () =>
+    Effect.gen(function* () {
+      // A request was interrupted just when it had its turn to wake it, and nobody else had one ever after (s7a72queue/375).
+      const report = yield* Simulation.run({
+        ...given,
+        repeatable: nature,
+        workload: features.queue,
+        seed: "s7a72queue/375",
+        faults: [
+          { _tag: "Cut", at: 41 },
+          { _tag: "Kill", at: 302, runner: 1, downMs: 50, silently: true, moved: false },
+          { _tag: "Stop", at: 643, runner: 1, ms: 5403 },
+          { _tag: "Kill", at: 674, runner: 2, downMs: 11961, silently: false, moved: true },
+          { _tag: "Leave", at: 790, runner: 2, downMs: 7057, moved: true },
+          { _tag: "Store", at: 879, ms: 17523, how: "slow" },
+          { _tag: "ClientLost", at: 2564, downMs: 1122 },
+          { _tag: "Store", at: 3287, ms: 65, how: "silent" },
+          { _tag: "Cut", at: 4029 },
+          { _tag: "Cut", at: 5724 },
+          { _tag: "Partition", at: 5823, ms: 13221, runner: 1, from: "clients" }
+        ]
+      })
+      assert.deepStrictEqual(report.violations, [])
+    })
+  )
 })

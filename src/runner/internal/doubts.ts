@@ -1,5 +1,6 @@
 /** Shards that were asked for without an answer: they may be ours by the store, and nobody here knows it. */
 import { Clock, Effect, Exit } from "effect"
+import { OneAtATime } from "../../domain/OneAtATime.ts"
 import type { Shard } from "../../domain/Id.ts"
 
 /** For how long a question that was not answered may still be granted: as long as the store lets a statement run. */
@@ -7,7 +8,7 @@ const doubtMs = 60_000
 
 export class Doubts {
   private readonly since = new Map<Shard, number>()
-  private readonly oneAtATime = Effect.unsafeMakeSemaphore(1).withPermits(1)
+  private readonly oneAtATime = new OneAtATime().run
 
   /** Asks the store for shards. Whoever asked may give up waiting, too. */
   asking<A, E, R>(shards: ReadonlyArray<Shard>, ask: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {

@@ -1,5 +1,6 @@
 /** Many calls that come at once become few: what is asked for while one is under way goes together in the next. */
 import { Deferred, Effect } from "effect"
+import { OneAtATime } from "../../domain/OneAtATime.ts"
 
 interface Batch<A, E> {
   readonly items: Array<A>
@@ -13,7 +14,7 @@ export const together = <A, E>(
 ): ((item: A) => Effect.Effect<void, E>) => {
   const fresh = (): Effect.Effect<Batch<A, E>> =>
     Effect.map(Deferred.make<void, E>(), (done) => ({ items: [], done, taken: false }))
-  const one = Effect.unsafeMakeSemaphore(1).withPermits(1)
+  const { run: one } = new OneAtATime()
   let waiting: Batch<A, E> | null = null
 
   return (item) =>

@@ -7,6 +7,7 @@ import { type Context, Effect, ExecutionStrategy, Exit, Runtime, Scope } from "e
 import { Claim } from "../../blob/index.ts"
 import type { Command, SessionCreated } from "../../domain/Entry.ts"
 import * as Errors from "../../domain/Errors.ts"
+import { OneAtATime } from "../../domain/OneAtATime.ts"
 import { type CommandId, SessionKey, type Shard } from "../../domain/Id.ts"
 import type { Json } from "../../domain/Json.ts"
 import { Actor } from "../Actor.ts"
@@ -23,7 +24,7 @@ export type Surroundings = Context.Context<Entity.CurrentAddress | Sharding.Shar
 export class Home {
   private readonly key: SessionKey
   private readonly shard: Shard
-  private readonly waking = Effect.unsafeMakeSemaphore(1)
+  private readonly waking = new OneAtATime()
   private awake: { readonly actor: Actor; readonly scope: Scope.CloseableScope } | null = null
 
   constructor(
@@ -41,7 +42,7 @@ export class Home {
   wake(created?: SessionCreated): Effect.Effect<Actor | null, Unavailable> {
     return Effect.suspend(() => {
       const actor = this.actor()
-      return actor === null ? this.waking.withPermits(1)(this.wakeOnce(created)) : Effect.succeed(actor)
+      return actor === null ? this.waking.run(this.wakeOnce(created)) : Effect.succeed(actor)
     })
   }
 

@@ -1,0 +1,48 @@
+/**
+ * Lets one effect run at a time; others wait for their turn, first come first served.
+ *
+ * Not Effect's semaphore: a fiber that yields just when it has taken a permit, and is interrupted there, takes it along, and
+ * all that come after it wait for ever. The simulator found a session that nobody could wake any more.
+ */
+import { Deferred, Effect, Exit, FiberId } from "effect"
+
+interface Waiting {
+  readonly turn: Deferred.Deferred<void>
+  isGranted: boolean
+}
+
+export class OneAtATime {
+  private isTaken = false
+  private readonly waiting = new Set<Waiting>()
+
+  /** Whoever is interrupted while it waits gives its place up. */
+  readonly run = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+    Effect.uninterruptibleMask((restore) => {
+      const held = Effect.ensuring(restore(effect), Effect.sync(this.next))
+      return Effect.suspend(() => {
+        if (!this.isTaken) {
+          this.isTaken = true
+          return held
+        }
+        const mine: Waiting = { turn: Deferred.unsafeMake<void>(FiberId.none), isGranted: false }
+        this.waiting.add(mine)
+        return Effect.flatMap(Effect.exit(restore(Deferred.await(mine.turn))), (exit) => {
+          if (Exit.isSuccess(exit)) return held
+          if (mine.isGranted) this.next()
+          this.waiting.delete(mine)
+          return Effect.failCause(exit.cause)
+        })
+      })
+    })
+
+  private readonly next = (): void => {
+    const [first] = this.waiting
+    if (first === undefined) {
+      this.isTaken = false
+      return
+    }
+    this.waiting.delete(first)
+    first.isGranted = true
+    Deferred.unsafeDone(first.turn, Effect.void)
+  }
+}
