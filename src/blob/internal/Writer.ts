@@ -1,6 +1,7 @@
 /** Content that comes in pieces, cut into chunks of one size, each hashed and stored as soon as it is full. */
 import { Effect, Exit } from "effect"
 import { StoreUnavailable } from "../../domain/Errors.ts"
+import { OneAtATime } from "../../domain/OneAtATime.ts"
 import type { BlobInfo } from "../../store/Store.ts"
 import * as Sha256 from "./Sha256.ts"
 
@@ -32,7 +33,7 @@ export interface ClosableWriter extends BlobWriter {
 export const make = (sink: Sink, chunkBytes: number): ClosableWriter => {
   const whole = Sha256.incremental()
   const chunks: Array<string> = []
-  const turn = Effect.unsafeMakeSemaphore(1)
+  const oneAtATime = new OneAtATime()
   let chunk: Uint8Array | null = null
   let filled = 0
   let bytes = 0
@@ -76,7 +77,7 @@ export const make = (sink: Sink, chunkBytes: number): ClosableWriter => {
   })
 
   const guarded = <A>(effect: Effect.Effect<A, StoreUnavailable>) =>
-    turn.withPermits(1)(
+    oneAtATime.run(
       Effect.suspend(() =>
         isBroken
           ? broken

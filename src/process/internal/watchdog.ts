@@ -5,6 +5,7 @@
 import type { ChildProcess } from "node:child_process"
 import type { Socket } from "node:net"
 import { Effect, type Scope } from "effect"
+import { OneAtATime } from "../../domain/OneAtATime.ts"
 import { SpawnFailed } from "../ProcessError.ts"
 import { ended, launch } from "./launch.ts"
 import { type Backend, markerName, type Nest } from "./nest.ts"
@@ -76,7 +77,7 @@ export const make = (prefix: string, listing: Listing): Effect.Effect<Backend, n
       hold()
     }
 
-    const semaphore = yield* Effect.makeSemaphore(1)
+    const oneAtATime = new OneAtATime()
     const ensure: Effect.Effect<void, SpawnFailed> = Effect.suspend(() => {
       if (helper !== undefined) return Effect.void
       if (barrenStarts++ >= startsMax) {
@@ -96,7 +97,7 @@ export const make = (prefix: string, listing: Listing): Effect.Effect<Backend, n
         },
         up
       )
-    }).pipe(semaphore.withPermits(1), Effect.uninterruptible)
+    }).pipe(oneAtATime.run, Effect.uninterruptible)
 
     const ask = (request: Request, limitMs: number, otherwise: boolean): Effect.Effect<boolean> => {
       const id = ++counter

@@ -1,7 +1,7 @@
 /** Shards that were asked for without an answer: they may be ours by the store, and nobody here knows it. */
 import { Clock, Effect, Exit } from "effect"
-import { OneAtATime } from "../../domain/OneAtATime.ts"
 import type { Shard } from "../../domain/Id.ts"
+import { OneAtATime } from "../../domain/OneAtATime.ts"
 
 /** For how long a question that was not answered may still be granted: as long as the store lets a statement run. */
 const doubtMs = 60_000

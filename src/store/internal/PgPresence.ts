@@ -12,6 +12,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Clock, Effect, Exit, Queue, Schedule, Scope } from "effect"
 import { createHash } from "node:crypto"
+import { OneAtATime } from "../../domain/OneAtATime.ts"
 import * as PgConnection from "./PgConnection.ts"
 
 /** Our own first key of the two-key advisory locks: "perd" as a number. */
@@ -41,7 +42,7 @@ export interface Presence {
 export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   const keys = new Set<number>()
   const lost = yield* Queue.unbounded<Connection>()
-  const semaphore = yield* Effect.makeSemaphore(1)
+  const oneAtATime = new OneAtATime()
   let current: { readonly connection: Connection; readonly scope: Scope.CloseableScope } | undefined
   let brokenAt = Number.NEGATIVE_INFINITY
 
@@ -89,7 +90,7 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
     brokenAt = yield* Clock.currentTimeMillis
   }).pipe(
     Effect.tapError(() => drop),
-    semaphore.withPermits(1)
+    oneAtATime.run
   )
 
   const retried = (delay: number): Effect.Effect<void> =>
@@ -123,7 +124,7 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
   const enter: Presence["enter"] = (key) =>
     hold(key).pipe(
       Effect.tapError(() => drop),
-      semaphore.withPermits(1),
+      oneAtATime.run,
       Effect.tap(() => Effect.sync(() => keys.add(key)))
     )
 
@@ -133,7 +134,7 @@ export const make = Effect.fnUntraced(function* (sql: SqlClient.SqlClient) {
       return current === undefined
         ? Effect.void
         : Effect.ignore(run(current.connection, "SELECT pg_advisory_unlock($1, $2)", [lockClass, key]))
-    }).pipe(semaphore.withPermits(1))
+    }).pipe(oneAtATime.run)
 
   const canJudge = Effect.map(Clock.currentTimeMillis, (now) => now - brokenAt >= truce_ms)
 

@@ -7,9 +7,10 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
-import { Effect, Scope, Stream } from "effect"
+import { Effect, Stream } from "effect"
 import Database from "libsql"
 import { StoreUnavailable, StoreUnusable } from "../../domain/Errors.ts"
+import { OneAtATime } from "../../domain/OneAtATime.ts"
 import { codeOf, reasonOf } from "./SqliteFailure.ts"
 import { turn } from "./turn.ts"
 
@@ -90,7 +91,7 @@ const verifySynchronous = (run: Run, filename: string): Effect.Effect<void, Stor
 
 const make = Effect.fnUntraced(function* (db: Database.Database, filename: string) {
   const prepare = statements(db)
-  const semaphore = yield* Effect.makeSemaphore(1)
+  const oneAtATime = new OneAtATime()
 
   const attempt = <A>(f: () => A) =>
     Effect.try({ try: f, catch: (cause) => new SqlError({ cause, message: "Failed to execute statement" }) })
@@ -107,16 +108,8 @@ const make = Effect.fnUntraced(function* (db: Database.Database, filename: strin
   }
 
   const client = yield* SqlClient.make({
-    acquirer: semaphore.withPermits(1)(Effect.succeed(connection)),
-    transactionAcquirer: Effect.uninterruptibleMask((restore) =>
-      Effect.as(
-        Effect.zipRight(
-          restore(semaphore.take(1)),
-          Effect.flatMap(Effect.scope, (scope) => Scope.addFinalizer(scope, semaphore.release(1)))
-        ),
-        connection
-      )
-    ),
+    acquirer: oneAtATime.run(Effect.succeed(connection)),
+    transactionAcquirer: Effect.as(oneAtATime.scoped, connection),
     compiler: Statement.makeCompilerSqlite(),
     beginTransaction: "BEGIN IMMEDIATE",
     spanAttributes: [
@@ -138,10 +131,8 @@ const make = Effect.fnUntraced(function* (db: Database.Database, filename: strin
       throw cause
     }
   }
-  // The turn comes first and the permit after it: the semaphore is not fair, and who held it while waiting would take it
-  // again before anybody else.
-  const transaction: Sqlite["transaction"] = (f) =>
-    Effect.zipRight(turn, semaphore.withPermits(1)(attempt(() => commit(f))))
+  // The turn of the process comes first: nobody waits for the connection while its holder waits for that.
+  const transaction: Sqlite["transaction"] = (f) => Effect.zipRight(turn, oneAtATime.run(attempt(() => commit(f))))
 
   return { client, transaction, verify: verifySynchronous(run, filename) } satisfies Sqlite
 })
