@@ -132,13 +132,11 @@ describe("an errand, from its session's side", () => {
         const endOf = (end: unknown) =>
           Effect.gen(function* () {
             const { run, said } = yield* setting({ Drop: () => Effect.succeed(end) })
-            let outcome: unknown = null
-            // As a session runs it: an outcome is kept where nothing interrupts.
-            const kept = Effect.uninterruptible(Effect.map(run, (exit) => (outcome = exit)))
-            const running = yield* Effect.fork(kept)
+            const { keeping, outcome } = kept(run)
+            const running = yield* Effect.fork(keeping)
             while (!said.includes("Follow 1.1")) yield* Effect.yieldNow()
             yield* Fiber.interrupt(running)
-            return outcome
+            return outcome()
           })
         expect(yield* endOf("unknown")).toMatchObject({ _tag: "Failed", failure: { class: "RunnerLost" } })
         expect(yield* endOf(painted)).toEqual(painted)

@@ -19,6 +19,13 @@ const elsewhere =
     hosts: [{ at: 0, tags: [far], pools: { heavy: 3 }, takesSessions: false }]
   })
 
+/** A run of the soak once more, with those of its faults that it takes. */
+const soaked = (workload: Simulation.Workload, seed: string, faults: ReadonlyArray<Simulation.Fault>) =>
+  Effect.gen(function* () {
+    const report = yield* Simulation.run({ ...given, repeatable: nature, workload, seed, faults })
+    assert.deepStrictEqual(report.violations, [])
+  })
+
 describe("found by the simulator", { retry: 0 }, () => {
   it.effect("a connection that is cut loses no tool that runs on another runner", () =>
     Effect.gen(function* () {
@@ -35,35 +42,19 @@ describe("found by the simulator", { retry: 0 }, () => {
   )
 
   it.effect("a tool that was interrupted while its runner died is in doubt, not a failure", () =>
-    Effect.gen(function* () {
-      // Nobody answered whether it had ended, and the interruption was taken for its end (mge0go/16).
-      const report = yield* Simulation.run({
-        ...given,
-        repeatable: nature,
-        workload: features.away,
-        seed: "mge0go/16",
-        faults: [{ _tag: "Kill", at: 3_314, runner: 4, downMs: 51, silently: true, moved: false }]
-      })
-      assert.deepStrictEqual(report.violations, [])
-    })
+    // Nobody answered whether it had ended, and the interruption was taken for its end (mge0go/16).
+    soaked(features.away, "mge0go/16", [
+      { _tag: "Kill", at: 3_314, runner: 4, downMs: 51, silently: true, moved: false }
+    ])
   )
 
   it.effect("what is to begin a tool, and comes when that is in doubt, begins nothing", () =>
-    Effect.gen(function* () {
-      // It was under way to a runner that could not be reached, and by then was taken for dead (s7b11away/71).
-      const report = yield* Simulation.run({
-        ...given,
-        repeatable: nature,
-        workload: features.away,
-        seed: "s7b11away/71",
-        faults: [
-          { _tag: "Partition", at: 168, ms: 463, runner: 4, from: "everybody" },
-          { _tag: "Slow", at: 377, ms: 58, times: 100 },
-          { _tag: "Partition", at: 3_676, ms: 1_765, runner: 4, from: "everybody" }
-        ]
-      })
-      assert.deepStrictEqual(report.violations, [])
-    })
+    // It was under way to a runner that could not be reached, and by then was taken for dead (s7b11away/71).
+    soaked(features.away, "s7b11away/71", [
+      { _tag: "Partition", at: 168, ms: 463, runner: 4, from: "everybody" },
+      { _tag: "Slow", at: 377, ms: 58, times: 100 },
+      { _tag: "Partition", at: 3_676, ms: 1_765, runner: 4, from: "everybody" }
+    ])
   )
 
   it.effect("a clock that is set forward loses no tool that runs there for another runner", () =>
@@ -315,50 +306,32 @@ describe("found by the simulator", { retry: 0 }, () => {
   )
 
   it.effect("a runner that is told to leave while it is stopped hears nothing before it goes on", () =>
-    Effect.gen(function* () {
-      // Of the simulator itself: from then on it was expected to end what nobody asked for (s7a31errand/174).
-      const report = yield* Simulation.run({
-        ...given,
-        repeatable: nature,
-        workload: features.errand,
-        seed: "s7a31errand/174",
-        faults: [
-          { _tag: "Cut", at: 57 },
-          { _tag: "Leave", at: 3_715, runner: 4, downMs: 52, moved: false },
-          { _tag: "Leave", at: 4_925, runner: 3, downMs: 56, moved: false },
-          { _tag: "Leave", at: 7_105, runner: 2, downMs: 8_890, moved: true },
-          { _tag: "Stop", at: 7_333, runner: 3, ms: 22_022 },
-          { _tag: "Leave", at: 9_557, runner: 3, downMs: 864, moved: false },
-          { _tag: "Stop", at: 11_868, runner: 4, ms: 9_888 }
-        ]
-      })
-      assert.deepStrictEqual(report.violations, [])
-    })
+    // Of the simulator itself: from then on it was expected to end what nobody asked for (s7a31errand/174).
+    soaked(features.errand, "s7a31errand/174", [
+      { _tag: "Cut", at: 57 },
+      { _tag: "Leave", at: 3_715, runner: 4, downMs: 52, moved: false },
+      { _tag: "Leave", at: 4_925, runner: 3, downMs: 56, moved: false },
+      { _tag: "Leave", at: 7_105, runner: 2, downMs: 8_890, moved: true },
+      { _tag: "Stop", at: 7_333, runner: 3, ms: 22_022 },
+      { _tag: "Leave", at: 9_557, runner: 3, downMs: 864, moved: false },
+      { _tag: "Stop", at: 11_868, runner: 4, ms: 9_888 }
+    ])
   )
 
   it.effect("a session can be woken, whenever those who ask for it go away", () =>
-    Effect.gen(function* () {
-      // A request was interrupted just when it had its turn to wake it, and nobody else had one ever after (s7a72queue/375).
-      const report = yield* Simulation.run({
-        ...given,
-        repeatable: nature,
-        workload: features.queue,
-        seed: "s7a72queue/375",
-        faults: [
-          { _tag: "Cut", at: 41 },
-          { _tag: "Kill", at: 302, runner: 1, downMs: 50, silently: true, moved: false },
-          { _tag: "Stop", at: 643, runner: 1, ms: 5403 },
-          { _tag: "Kill", at: 674, runner: 2, downMs: 11961, silently: false, moved: true },
-          { _tag: "Leave", at: 790, runner: 2, downMs: 7057, moved: true },
-          { _tag: "Store", at: 879, ms: 17523, how: "slow" },
-          { _tag: "ClientLost", at: 2564, downMs: 1122 },
-          { _tag: "Store", at: 3287, ms: 65, how: "silent" },
-          { _tag: "Cut", at: 4029 },
-          { _tag: "Cut", at: 5724 },
-          { _tag: "Partition", at: 5823, ms: 13221, runner: 1, from: "clients" }
-        ]
-      })
-      assert.deepStrictEqual(report.violations, [])
-    })
+    // A request was interrupted just when it had its turn to wake it, and nobody else had one ever after (s7a72queue/375).
+    soaked(features.queue, "s7a72queue/375", [
+      { _tag: "Cut", at: 41 },
+      { _tag: "Kill", at: 302, runner: 1, downMs: 50, silently: true, moved: false },
+      { _tag: "Stop", at: 643, runner: 1, ms: 5403 },
+      { _tag: "Kill", at: 674, runner: 2, downMs: 11961, silently: false, moved: true },
+      { _tag: "Leave", at: 790, runner: 2, downMs: 7057, moved: true },
+      { _tag: "Store", at: 879, ms: 17523, how: "slow" },
+      { _tag: "ClientLost", at: 2564, downMs: 1122 },
+      { _tag: "Store", at: 3287, ms: 65, how: "silent" },
+      { _tag: "Cut", at: 4029 },
+      { _tag: "Cut", at: 5724 },
+      { _tag: "Partition", at: 5823, ms: 13221, runner: 1, from: "clients" }
+    ])
   )
 })

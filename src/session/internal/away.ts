@@ -15,7 +15,7 @@ import type { Gate, Lease } from "./gate.ts"
 
 /** How long a look waits for news, in milliseconds: also how often the other runner hears that we are there. */
 const lookMs = 1_000
-/** When a slot of which nothing was heard is certainly not kept any more: a call for it may have been under way, and what begins it. */
+/** When a slot of which nothing was heard is certainly not kept: a call for it may have been under way, and what begins it. */
 const forgottenMs = 2 * unaskedMs + 100
 /** How many slots a session asks for at the same time: those of its steps that are next. */
 const mostAsked = 8
