@@ -79,8 +79,8 @@ export type StepIntended = typeof StepIntended.Type
 export const StepProgress = Schema.TaggedStruct("StepProgress", {
   step: StepId,
   attempt: Schema.Int,
-  /** What has been produced so far and would be lost with the runner. */
-  partial: Json
+  /** What has been produced so far and would be lost with the runner; left out where the attempt has only begun. */
+  partial: Schema.optional(Json)
 })
 export type StepProgress = typeof StepProgress.Type
 

@@ -215,7 +215,7 @@ export class Actor implements Host, Holder, Source, Subject, Followed {
     return this.turnSpan.within(effect)
   }
 
-  save(step: OpenStep, partial: Json): Effect.Effect<void> {
+  save(step: OpenStep, partial?: Json): Effect.Effect<void> {
     return this.ask<void, never>((reply) => ({ _tag: "Save", step, partial, reply })).pipe(
       // An actor that has failed stops its steps: there is nobody left to tell.
       Effect.catchAll(() => Effect.never)

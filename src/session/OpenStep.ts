@@ -1,5 +1,14 @@
 /** A step whose outcome is not in the journal yet. Pure. */
-import type { Amounts, AttemptFailed, Decided, NextInput, Repeatable, StepIntended, StepKind } from "../domain/Entry.ts"
+import type {
+  Amounts,
+  AttemptFailed,
+  Decided,
+  NextInput,
+  Repeatable,
+  StepIntended,
+  StepKind,
+  StepProgress
+} from "../domain/Entry.ts"
 import type { Failure } from "../domain/Failure.ts"
 import type { StepId } from "../domain/Id.ts"
 import type { Json } from "../domain/Json.ts"
@@ -15,6 +24,8 @@ export interface OpenStep {
   readonly attempt: number
   /** When that attempt is due, in milliseconds since the epoch. */
   readonly dueAt: number
+  /** Whether the journal says that the attempt has begun; one that says nothing of it may have. */
+  readonly begun?: boolean | undefined
   /** When the step was intended; left out by what is older. */
   readonly since?: number | undefined
   readonly nextInput: NextInput
@@ -48,12 +59,20 @@ export const intended = (entry: StepIntended, at: number): OpenStep => ({
   ...(entry.reserved === undefined ? {} : { reserved: entry.reserved })
 })
 
+/** The same when its attempt has begun, and has something to keep maybe. */
+export const progressed = (step: OpenStep, { partial }: StepProgress): OpenStep => ({
+  ...step,
+  begun: true,
+  ...(partial === undefined ? {} : { partial })
+})
+
 /** The same after a failed attempt. */
 export const nextAttempt = (step: OpenStep, entry: AttemptFailed): OpenStep => {
   const { attempt, decided, failure, nextInput, retryAt: dueAt, startedAt } = entry
   // What a model had said is gone where the next attempt begins anew: a recovery must not go on from it.
   const partial = step.kind === "model" && nextInput !== "continue" ? undefined : (entry.partial ?? step.partial)
-  const next = { ...step, attempt: attempt + 1, dueAt, nextInput, partial }
+  const { begun: _, ...same } = step
+  const next = { ...same, attempt: attempt + 1, dueAt, nextInput, partial }
   // Lost before its time: it is only counted anew, for the reasons that there were.
   if (startedAt < step.dueAt) return { ...next, failures: step.failures ?? step.attempt - 1 }
   return {

@@ -153,7 +153,7 @@ const change = <S>(state: SessionState<S>, at: number, entry: Entry): Partial<Se
       }
     case "StepProgress": {
       const step = state.open[entry.step]
-      return step === undefined ? {} : { open: { ...state.open, [entry.step]: { ...step, partial: entry.partial } } }
+      return step === undefined ? {} : { open: { ...state.open, [entry.step]: OpenSteps.progressed(step, entry) } }
     }
     case "AttemptFailed": {
       const step = state.open[entry.step]

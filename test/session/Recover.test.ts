@@ -50,6 +50,13 @@ describe("a runner that takes over", () => {
     expect(Decide.recover(folded(writer + 5_000, "never"), writer + 1_000, behaviour.policy)).toEqual([])
   })
 
+  it("is in doubt about one that may not be repeated, and has begun by a clock that was ahead", () => {
+    const begun = { _tag: "StepProgress", step: "1", attempt: 2 } as unknown as Entry
+    const state = State.evolve(behaviour, folded(writer + 5_000, "never"), writer + 5_000, begun)
+    const early = { ...state, updatedAt: writer + 1_000 }
+    expect(Decide.recover(early, writer + 1_000, behaviour.policy)).toMatchObject([{ _tag: "StepInDoubt", attempt: 2 }])
+  })
+
   it("takes an attempt for begun that was due meanwhile", () => {
     expect(Decide.recover(folded(writer + 5_000), writer + 6_000, behaviour.policy)).toMatchObject([{ attempt: 2 }])
   })

@@ -55,6 +55,8 @@ const Book = of("book")
 const Slow = of("slow")
 /** Has its effect, and fails. */
 const Break = of("break")
+/** Is refused before anything of it is sent, and then takes a while before and after its effect. */
+const Ring = of("ring")
 /** Starts an OS process and waits for it. */
 const Shell = of("shell")
 /** Starts one that lives longer than anybody waits. */
@@ -76,7 +78,7 @@ const Hang = of("hang").annotate(Tool.Readonly, true)
 /** Says more than a row should hold. */
 const Large = of("large").annotate(Tool.Readonly, true)
 
-const tools = Toolkit.make(Book, Slow, Break, Shell, Serve, Pay, Stages, Look, Hang, Large, Reserve, Poison)
+const tools = Toolkit.make(Book, Slow, Break, Shell, Serve, Pay, Stages, Look, Hang, Large, Reserve, Poison, Ring)
 
 /** What a runner must have for the tools of some. */
 export const far = "far"
@@ -98,7 +100,8 @@ export const nature: Readonly<Record<ToolName, Repeatable>> = {
   hang: "readonly",
   large: "readonly",
   reserve: "never",
-  poison: "readonly"
+  poison: "readonly",
+  ring: "never"
 }
 
 const handlers = tools.toLayer({
@@ -144,7 +147,14 @@ const handlers = tools.toLayer({
       yield* Effect.sleep("300 millis")
       return reserved
     }),
-  poison: () => Effect.as(Effect.zipRight(Effect.sleep("100 millis"), die), "it lives")
+  poison: () => Effect.as(Effect.zipRight(Effect.sleep("100 millis"), die), "it lives"),
+  ring: () =>
+    Effect.gen(function* () {
+      const { attempt } = yield* ToolContext
+      if (attempt === 1) return yield* Effect.fail("the line is engaged")
+      yield* Effect.zipRight(Effect.sleep("300 millis"), effect)
+      return yield* Effect.as(Effect.sleep("700 millis"), "somebody has answered")
+    })
 })
 
 /** It takes its time to find out: a runner may die meanwhile. */
@@ -195,7 +205,11 @@ export const Busy = Agent.make("busy", {
   toolkit: tools,
   budget: { wall: "30 seconds" },
   silence: "10 seconds",
-  tools: { large: { timeout: "20 seconds" }, reserve: { reconcile } }
+  tools: {
+    large: { timeout: "20 seconds" },
+    reserve: { reconcile },
+    ring: { classify: (message) => ({ class: "Unreachable", message, reached: "nothing" }) }
+  }
 })
 
 /** Its limits are met soon. */

@@ -154,6 +154,8 @@ const small = {
       ],
       "careful"
     ),
+  /** A tool that may not be repeated, and is tried again because nothing of it was sent. */
+  refused: () => one([send("m", 0, [["ring"]])]),
   /** Tools that run on another runner: one that may be repeated and one that may not, then one that is interrupted. */
   away: () => ({
     ...one(

@@ -24,7 +24,7 @@ export type Event =
   | {
       readonly _tag: "Save"
       readonly step: OpenStep
-      readonly partial: Json
+      readonly partial: Json | undefined
       readonly reply: Deferred.Deferred<void, Unavailable>
     }
   | { readonly _tag: "Wake" }
@@ -62,9 +62,10 @@ export const take = (to: Subject, draft: Draft, event: Event): (() => void) | nu
       return null
     }
     case "Save": {
+      const { partial } = event
       const { attempt, step } = event.step
       if (draft.state.open[step]?.attempt === attempt) {
-        draft.push({ _tag: "StepProgress", step, attempt, partial: event.partial })
+        draft.push({ _tag: "StepProgress", step, attempt, ...(partial === undefined ? {} : { partial }) })
       }
       return () => Deferred.unsafeDone(event.reply, Effect.void)
     }

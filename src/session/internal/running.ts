@@ -11,6 +11,7 @@ import type { OpenStep, SessionState } from "../State.ts"
 import type { StepContext } from "../StepContext.ts"
 import { type AttemptExit, idempotencyKey, settle } from "./attempt.ts"
 import * as Child from "./child.ts"
+import { isAsked } from "./doubted.ts"
 import * as EndOnce from "./endOnce.ts"
 import type { Ending } from "./lanePermits.ts"
 import type { Slots } from "./slots.ts"
@@ -26,7 +27,8 @@ export interface Host {
   readonly fork: (effect: Effect.Effect<void, never, Blobs>) => Fiber.RuntimeFiber<void>
   /** Makes an attempt's spans part of the turn's. */
   readonly within: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  readonly save: (step: OpenStep, partial: Json) => Effect.Effect<void>
+  /** Keeps what an attempt has so far; without anything: that it has begun. */
+  readonly save: (step: OpenStep, partial?: Json) => Effect.Effect<void>
   /** An attempt has come to an end. Not called for one that ended with its actor. */
   readonly ended: (step: OpenStep, startedAt: number, exit: AttemptExit) => void
   /** Live text has grown. */
@@ -139,7 +141,8 @@ export class Running {
         })
       )
     })
-    const restored = this.hasText(step) ? perform : Effect.zipRight(this.restoreLive(step), perform)
+    const known = this.isTold(step) ? Effect.zipRight(host.save(step), perform) : perform
+    const restored = this.hasText(step) ? known : Effect.zipRight(this.restoreLive(step), known)
     // The first attempt has had its slot since before it was intended.
     const admitted = Effect.suspend(() =>
       slots.of(step.step) !== undefined
@@ -159,6 +162,14 @@ export class Running {
         })
       )
     )
+  }
+
+  /**
+   * Whether the journal is to say that the attempt begins. The first one's intent does; another one begins by the clock, and
+   * who takes the session over, with a clock of its own, would take it for one that waits, and begin it once more (I5).
+   */
+  private isTold(step: OpenStep): boolean {
+    return step.attempt > 1 && step.repeatable === "never" && step.reserved === undefined && !isAsked(step)
   }
 
   private hasText(step: OpenStep): boolean {

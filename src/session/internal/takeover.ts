@@ -23,11 +23,12 @@ export const recover = (
     // The child is asked for again, by whoever takes it over: to be stopped, where it is.
     if (step.reserved !== undefined) return [again(step, now)]
     // The clock of whoever wrote last may have been ahead of ours: what was due by that one may have begun.
-    if (step.attempt > 1 && step.dueAt > Math.max(now, state.updatedAt)) return renumbered(step, now)
+    const isWaiting = step.attempt > 1 && step.begun !== true && step.dueAt > Math.max(now, state.updatedAt)
+    if (isWaiting) return renumbered(step, now)
     return [interrupted(step, state.turn?.stopping != null, now, policy, knows)]
   })
 
-/** By the clock of a runner that was ahead of ours it may have begun all the same, which is not in the journal. */
+/** By the clock of a runner that was ahead of ours it may have begun all the same. One that may not be repeated had said so. */
 const renumbered = (step: OpenStep, now: number): ReadonlyArray<Entry> =>
   step.repeatable === "never" && !isAsked(step)
     ? []

@@ -37,6 +37,12 @@ const kills = (n: number) =>
     return { _tag: "Kill", at, runner, downMs: 500, silently: false, moved: false }
   })
 
+/** All have a clock that is ahead, and then one that is not. */
+const ahead = (n: number): ReadonlyArray<Simulation.Fault> => [
+  ...each((runner) => ({ _tag: "Jump", at: 10, runner, ms: 12_000 })),
+  ...each((runner) => ({ _tag: "Kill", at: 2_500 + n * 150, runner, downMs: 500, silently: false, moved: false }))
+]
+
 /** Runners that are stopped for longer than others wait, while many ask them. */
 const stops = (n: number) =>
   each((runner) => ({ _tag: "Stop", at: runner * 3_000 + ((n * 397) % 2_000), runner, ms: 2_500 }))
@@ -245,6 +251,15 @@ const withoutDecision = (row: StoredRow): StoredRow => {
   return { ...row, payload: new TextEncoder().encode(JSON.stringify({ ...rest, entry: left })) }
 }
 
+/** A row that does not say that an attempt has begun, nor when that was. */
+const withoutBeginning = (row: StoredRow): StoredRow => {
+  if (row.tag !== "StepProgress") return row
+  const { entry, ...rest } = JSON.parse(new TextDecoder().decode(row.payload)) as { readonly entry: object }
+  if ("partial" in entry) return row
+  const noted = { _tag: "Noted", kind: "planted", detail: null }
+  return { ...row, tag: "Noted", at: 0, payload: new TextEncoder().encode(JSON.stringify({ ...rest, entry: noted })) }
+}
+
 const behaving = (change: (behaviour: Behaviour) => Partial<Behaviour>) => (): Wraps => ({
   behaviour: (behaviour) => ({ ...behaviour, ...change(behaviour) })
 })
@@ -416,6 +431,18 @@ export const bugs: ReadonlyArray<Bug> = [
     }),
     where: { workload: features.poison },
     faults: () => each((runner) => ({ _tag: "Kill", at: 80_000, runner, downMs: 500, silently: false, moved: false }))
+  },
+  {
+    name: "nobody knows that an attempt has begun by a clock that was ahead",
+    breaks: ["I5"],
+    wraps: () => ({
+      store: (store) => ({
+        ...store,
+        read: (...args) => Effect.map(store.read(...args), (rows) => rows.map(withoutBeginning))
+      })
+    }),
+    where: { workload: alone("busy", '[["ring"]]') },
+    faults: ahead
   },
   {
     name: "what was asked of another runner is run twice there",

@@ -150,6 +150,7 @@ const notRepeated: Check = (facts) => {
     if (event._tag === "Began" && event.kind === "tool") {
       // It was found out in between that it had not happened: what counts is its effect.
       if (event.asks === true || wasAsked(facts, event.session, event.step)) return []
+      if (wasHarmless(facts, event.session, event.step, event.attempt)) return []
       return count("began", event.session, event.step, event.name)
     }
     if (event._tag === "Effect") return count("had its effect", event.session, event.step, event.tool)
@@ -164,6 +165,18 @@ const wasAsked = (facts: Facts, session: string, step: string): boolean =>
       ({ entry }) =>
         (entry._tag === "AttemptFailed" && entry.step === step && entry.nextInput === "reconcile") ||
         (entry._tag === "CommandAccepted" && entry.command._tag === "Settle" && entry.command.step === step)
+    ) === true
+
+/** Nothing of the attempt was sent: another one repeats nothing. */
+const wasHarmless = (facts: Facts, session: string, step: string, attempt: number): boolean =>
+  facts.sessions
+    .get(session)
+    ?.entries.some(
+      ({ entry }) =>
+        entry._tag === "AttemptFailed" &&
+        entry.step === step &&
+        entry.attempt === attempt &&
+        entry.failure.reached === "nothing"
     ) === true
 
 /** One key a step, in all of its attempts, and no other step has it. */
