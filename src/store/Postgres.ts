@@ -134,6 +134,10 @@ export const layerConfig: Layer.Layer<Store, StoreUnusable | StoreUnavailable | 
       Effect.all({
         url: Effect.mapError(urlConfig, (error) => (ConfigError.isMissingDataOnly(error) ? unnamed : error)),
         maxConnections: Config.integer("PERDURE_DATABASE_CONNECTIONS").pipe(
+          Config.validate({
+            message: "is at least 2: a runner's presence has one for itself",
+            validation: (connections) => connections >= 2
+          }),
           Config.withDefault(defaults.maxConnections)
         ),
         connectTimeout: Config.duration("PERDURE_DATABASE_CONNECT_TIMEOUT").pipe(
