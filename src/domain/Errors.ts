@@ -37,7 +37,7 @@ export class Fenced extends Schema.TaggedError<Fenced>()("Fenced", at) {
 /** No session has this id in this namespace. */
 export class SessionNotFound extends Schema.TaggedError<SessionNotFound>()("SessionNotFound", at) {
   override get message() {
-    return `there is no session ${this.namespace}/${this.session}: create it, or check its id with \`perdure ls\``
+    return `there is no session ${this.namespace}/${this.session}: create it (\`--agent NAME\`), or check its id with \`perdure ls\``
   }
 }
 

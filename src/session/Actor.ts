@@ -10,7 +10,7 @@
  * - I3: an append that is fenced ends this actor at once; nothing that it holds is written later.
  * - I6: live text and the journal's end change together, in one synchronous piece of code.
  */
-import { type Clock, Deferred, Effect, Fiber, Option, Runtime, type Scope } from "effect"
+import { type Clock, Deferred, Effect, Fiber, Runtime, type Scope } from "effect"
 import type { Command, SessionCreated } from "../domain/Entry.ts"
 import { Fenced, SessionParked } from "../domain/Errors.ts"
 import type { CommandId, Epoch, SessionKey, Shard } from "../domain/Id.ts"
@@ -24,6 +24,7 @@ import type { AttemptExit } from "./internal/attempt.ts"
 import type { Remotes } from "./internal/child.ts"
 import { Commands } from "./internal/commands.ts"
 import { Draft } from "./internal/draft.ts"
+import * as EndOnce from "./internal/endOnce.ts"
 import { type Event, type Subject, take } from "./internal/event.ts"
 import { follow, type Followed } from "./internal/follow.ts"
 import type { Gate } from "./internal/gate.ts"
@@ -44,9 +45,6 @@ import type { OpenStep, SessionState } from "./State.ts"
 
 /** Events that one append may answer. */
 const mostAtOnce = 256
-
-/** How long a step that is interrupted may take to end: code that cannot be interrupted never does. */
-const longestStopMs = 1_000
 
 const none: ReadonlyArray<never> = []
 
@@ -329,13 +327,8 @@ export class Actor implements Host, Holder, Source, Subject, Followed {
 
   /** What runs is stopped; what does not let itself be stopped must not hold up all others. */
   private get stopped(): Effect.Effect<void> {
-    return Effect.flatMap(
-      Effect.interruptible(Effect.timeoutOption(this.running.close, longestStopMs)),
-      Option.match({
-        onNone: () => Effect.logWarning(`a step of session ${this.key} does not stop: it is left behind, and in doubt`),
-        onSome: () => Effect.void
-      })
-    )
+    const warning = Effect.logWarning(`a step of session ${this.key} does not stop: it is left behind, and in doubt`)
+    return Effect.asVoid(Effect.unlessEffect(warning, EndOnce.patiently(this.running.close)))
   }
 
   private fail(error: Unavailable): Effect.Effect<void> {

@@ -15,6 +15,7 @@ import * as Errors from "../domain/Errors.ts"
 import type { Epoch, SessionKey } from "../domain/Id.ts"
 import { Metrics } from "../telemetry/index.ts"
 import { away } from "./internal/away.ts"
+import * as EndOnce from "./internal/endOnce.ts"
 import { ErrandHost, type Surroundings } from "./internal/errandHost.ts"
 import { ErrandEntity, ErrandLost, groupOf, nameOf, parseId } from "./internal/errandProtocol.ts"
 import { type Gate, here } from "./internal/gate.ts"
@@ -174,7 +175,7 @@ export const layer = (
         (forget) => Effect.sync(forget)
       )
       yield* Effect.sleep("500 millis").pipe(
-        Effect.zipRight(sweep),
+        Effect.zipRight(EndOnce.patiently(sweep)),
         Effect.forever,
         Effect.interruptible,
         Effect.forkScoped

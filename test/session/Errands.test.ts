@@ -305,6 +305,24 @@ describe("an errand", () => {
       })
     )
   )
+
+  it.live("that cannot be interrupted holds up neither its runner when that leaves, nor its shard", () =>
+    live(
+      Effect.gen(function* () {
+        const { begin, host, reserve } = yield* setting(1, () => Effect.uninterruptible(Effect.never))
+        expect(yield* reserve("1", epoch(1))).toBe(true)
+        yield* begin("1", epoch(1))
+        yield* Effect.timeoutFail(Effect.disconnect(host.leave("50 millis")), {
+          duration: "5 seconds",
+          onTimeout: () => "its runner does not leave"
+        })
+        yield* Effect.timeoutFail(Effect.disconnect(host.close), {
+          duration: "5 seconds",
+          onTimeout: () => "its shard does not move"
+        })
+      })
+    )
+  )
 })
 
 describe("what waits for news of an errand", () => {

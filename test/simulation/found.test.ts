@@ -335,18 +335,20 @@ describe("found by the simulator", { retry: 0 }, () => {
     ])
   )
 
-  it.effect("a tool that is tried again by a clock that is ahead is in doubt for whoever takes over, and not waited for", () =>
-    // Nothing said that it had begun, and by the next runner's clock it was not due yet. Found by a reader, with two clocks.
-    soaked(features.refused, "ahead", [
-      ...[1, 2, 3].map((runner) => ({ _tag: "Jump" as const, at: 10, runner, ms: 12_000 })),
-      ...[1, 2, 3].map((runner) => ({
-        _tag: "Kill" as const,
-        at: 5_900,
-        runner,
-        downMs: 500,
-        silently: false,
-        moved: false
-      }))
-    ])
+  it.effect(
+    "a tool that is tried again by a clock that is ahead is in doubt for whoever takes over, and not waited for",
+    () =>
+      // Nothing said that it had begun, and by the next runner's clock it was not due yet. Found by a reader, with two clocks.
+      soaked(features.refused, "ahead", [
+        ...[1, 2, 3].map((runner) => ({ _tag: "Jump" as const, at: 10, runner, ms: 12_000 })),
+        ...[1, 2, 3].map((runner) => ({
+          _tag: "Kill" as const,
+          at: 5_900,
+          runner,
+          downMs: 500,
+          silently: false,
+          moved: false
+        }))
+      ])
   )
 })

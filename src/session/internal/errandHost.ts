@@ -128,22 +128,22 @@ export class ErrandHost {
     return Effect.suspend(() => {
       this.isLeaving = true
       return this.sweep(({ fiber }) => fiber === null)
-    }).pipe(
-      Effect.zipRight(Effect.timeoutOption(Effect.interruptible(this.empty), drain)),
-      Effect.zipRight(this.sweep(() => true))
-    )
+    }).pipe(Effect.zipRight(Effect.timeoutOption(Effect.interruptible(this.empty), drain)), Effect.zipRight(this.rest))
   }
 
   /** Ends all. */
   readonly close: Effect.Effect<void> = Effect.suspend(() => {
     this.isLeaving = true
-    return Effect.map(
-      this.sweep(() => true),
-      () => {
-        for (const gate of this.gates.values()) gate.leave()
-        this.gates.clear()
-      }
-    )
+    return Effect.map(this.rest, () => {
+      for (const gate of this.gates.values()) gate.leave()
+      this.gates.clear()
+    })
+  })
+
+  /** Ends what is still there. */
+  private readonly rest: Effect.Effect<void> = Effect.suspend(() => {
+    const warning = Effect.logWarning(`a tool for session ${this.key} does not stop: it is left behind, and in doubt`)
+    return Effect.asVoid(Effect.unlessEffect(warning, EndOnce.patiently(this.sweep(() => true))))
   })
 
   /** When all that it had are told and dropped. */
