@@ -351,4 +351,13 @@ describe("found by the simulator", { retry: 0 }, () => {
         }))
       ])
   )
+
+  it.effect(
+    "a runner that is killed while it registers may take the address of its successor, which then ends itself",
+    () =>
+      // Of the simulator itself, which knew no reason for that: it is started again, and nothing is lost (s8a4orphans/256).
+      soaked(features.orphans, "s8a4orphans/256", [
+        { _tag: "Kill", at: 246, runner: 1, downMs: 85, silently: false, moved: false }
+      ])
+  )
 })

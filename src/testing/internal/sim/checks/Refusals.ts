@@ -53,9 +53,14 @@ const reasons: Check = (facts) => {
 /** What may take a runner's store from it, or its time; of real clusters, too. */
 const excuses = /^(Stop|Store|Partition|Slow|Jump|Leave|Deploy|ScaleDown|Db.*|AcksLost)$/
 
-/** A runner that ends itself was stopped or cut off, or its store was; else it has crashed. */
+/** `runner-1.2` is the second one at the address of `runner-1`. */
+const addressOf = (process: string): string => process.slice(0, process.lastIndexOf("."))
+
+/** A runner that ends itself was stopped or cut off, or its store was, or its address was taken; else it has crashed. */
 const crashed: Check = (facts) => {
   const excused = new Set<string>()
+  /** Who registered last at an address: what a killed runner had asked for may come after its successor's. */
+  const owners = new Map<string, string>()
   let excuse = false
   return facts.events.flatMap((event) => {
     if (event._tag === "Fault") {
@@ -63,9 +68,11 @@ const crashed: Check = (facts) => {
       if (excuses.test(_tag) && (from === undefined || from === "store" || from === "everybody")) excuse = true
     }
     if (event._tag === "Called" && event.outcome !== "done") excused.add(event.process)
+    if (event._tag === "Called" && event.operation === "register") owners.set(addressOf(event.process), event.process)
     if (event._tag === "Life" && event.what === "crashed") return [i13(null, `${event.process} has crashed`)]
     if (event._tag !== "Life" || event.what !== "lost" || !event.process.startsWith("runner")) return []
     if (excuse || excused.has(event.process)) return []
+    if ((owners.get(addressOf(event.process)) ?? event.process) !== event.process) return []
     return [i13(null, `${event.process} ended itself, and nothing had happened to it`)]
   })
 }
