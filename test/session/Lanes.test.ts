@@ -178,6 +178,27 @@ describe("a lane", () => {
     })
   )
 
+  it.scoped(
+    "goes on from the freshest that anybody knows, though its new host was cut off from the one that died",
+    () =>
+      Effect.gen(function* () {
+        const world = yield* make({ requests: 40 }, "a", "b", "c")
+        yield* pass(500)
+        const from = world.now()
+        world.cut.add("b")
+        for (let n = 0; n < 40; n++) world.call("a")
+        yield* pass(3_000)
+        assert.strictEqual(world.sent.length, 40)
+        world.answer()
+        world.die("a")
+        world.cut.delete("b")
+        world.move("b")
+        for (let n = 0; n < 50; n++) for (const runner of ["b", "c"]) world.call(runner)
+        yield* pass(perMs - 6_000)
+        assert.isAtMost(at(world.sent, from, from + perMs), 40 + aheadMost(40))
+      })
+  )
+
   it.scoped("is fair between namespaces, whichever runner their sessions are on", () =>
     Effect.gen(function* () {
       const world = yield* make({ requests: 20 }, "a", "b")

@@ -12,7 +12,7 @@ import { Ahead } from "./laneAhead.ts"
 import { answered, Breakers } from "./laneBreakers.ts"
 import { guest, idOf, type Known, type Waiting } from "./laneGuest.ts"
 import type { Begun, Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
-import { evenly, left, Settling } from "./laneSettling.ts"
+import { evenly, isFresher, left, Settling, since } from "./laneSettling.ts"
 import { Later } from "./later.ts"
 import { warn } from "./laneWarning.ts"
 import { Waiters } from "./waiters.ts"
@@ -52,7 +52,7 @@ export class LaneHost {
   private readonly later: Later
   private sweptAt: number
   private warnedUntil = 0
-  /** Whose grants those are of which the copy that it began with does not know. */
+  /** The freshest copy of the host before it: whose grants those are of which it does not know. */
   private before: Copy | null = null
   /** While it waits for what others know. */
   private settling: Settling | null
@@ -74,10 +74,11 @@ export class LaneHost {
 
   /** Goes on where another was. */
   inherit(copy: Copy, agoMs: number): void {
-    if (this.before !== null || copy.host === this.name || this.forgets) return
+    const { before, lane } = this
+    if (copy.host === this.name || this.forgets || (before !== null && !isFresher(copy, before))) return
     this.before = copy
     const now = this.around.now()
-    this.limiter.inherit(now, left(copy, agoMs, this.lane.rates))
+    this.limiter.inherit(now, before === null ? left(copy, agoMs, lane.rates) : since(before, copy, agoMs, lane.rates))
     this.limiter.learn(copy.learned)
     if (copy.blockedMs > agoMs) this.limiter.block(now + copy.blockedMs - agoMs)
     for (const { model, openMs } of copy.models) this.breakers.of(model).reopen(now + Math.max(0, openMs - agoMs))

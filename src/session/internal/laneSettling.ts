@@ -22,6 +22,20 @@ export const left = (copy: Copy, agoMs: number, { perMs, requests }: Limiter.Rat
     : spent
 }
 
+/** Whether a copy knows more than another of the same host. */
+export const isFresher = (copy: Copy, than: Copy): boolean => copy.host === than.host && copy.number > than.number
+
+/** What was spent between a copy and a fresher one: all of it as if it had been just then, so that it is enough. */
+export const since = (
+  before: Copy,
+  copy: Copy,
+  agoMs: number,
+  { perMs }: Limiter.Rates
+): ReadonlyArray<Limiter.Spent> => {
+  const requests = copy.number - before.number
+  return agoMs < perMs ? [{ leftMs: perMs - agoMs, requests, tokens: requests * copy.meanTokens }] : []
+}
+
 /** That all is spent, evenly: what is to be taken where nobody is left who knows. */
 export const evenly = ({ perMs, requests = 0, tokens = 0 }: Limiter.Rates): ReadonlyArray<Limiter.Spent> => {
   const pieces = Math.min(64, Math.ceil(requests))
