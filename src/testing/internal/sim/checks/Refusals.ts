@@ -1,4 +1,5 @@
 /** I13: who is refused is refused for a reason, which the journal shows; and no runner gives up without one. */
+import { machineOf } from "../machine.ts"
 import { type Check, placed, type SessionFacts, type Violation } from "./Facts.ts"
 
 const i13 = (session: string | null, what: string): Violation => ({ invariant: "I13", session, what })
@@ -53,9 +54,6 @@ const reasons: Check = (facts) => {
 /** What may take a runner's store from it, or its time; of real clusters, too. */
 const excuses = /^(Stop|Store|Partition|Slow|Jump|Leave|Deploy|ScaleDown|Db.*|AcksLost)$/
 
-/** `runner-1.2` is the second one at the address of `runner-1`. */
-const addressOf = (process: string): string => process.slice(0, process.lastIndexOf("."))
-
 /** A runner that ends itself was stopped or cut off, or its store was, or its address was taken; else it has crashed. */
 const crashed: Check = (facts) => {
   const excused = new Set<string>()
@@ -68,11 +66,12 @@ const crashed: Check = (facts) => {
       if (excuses.test(_tag) && (from === undefined || from === "store" || from === "everybody")) excuse = true
     }
     if (event._tag === "Called" && event.outcome !== "done") excused.add(event.process)
-    if (event._tag === "Called" && event.operation === "register") owners.set(addressOf(event.process), event.process)
+    if (event._tag === "Called" && event.operation === "register")
+      owners.set(machineOf({ name: event.process }), event.process)
     if (event._tag === "Life" && event.what === "crashed") return [i13(null, `${event.process} has crashed`)]
     if (event._tag !== "Life" || event.what !== "lost" || !event.process.startsWith("runner")) return []
     if (excuse || excused.has(event.process)) return []
-    if ((owners.get(addressOf(event.process)) ?? event.process) !== event.process) return []
+    if ((owners.get(machineOf({ name: event.process })) ?? event.process) !== event.process) return []
     return [i13(null, `${event.process} ended itself, and nothing had happened to it`)]
   })
 }
