@@ -49,10 +49,6 @@ export class Children {
     return this.#ids
   }
 
-  get pids(): ReadonlyArray<number> {
-    return [...this.#alive.values()].map(({ pid }) => pid)
-  }
-
   get ids(): ReadonlyArray<number> {
     return [...this.#alive.values()].map(({ id }) => id)
   }
@@ -97,6 +93,21 @@ export class Children {
       })
     }
     for (const pid of this.#others.keys()) if (!pids.has(pid)) this.#others.delete(pid)
+  }
+
+  /** One of them, by a number of one's choice; `null`: there is none, or it has just ended by itself. */
+  kill(n: number): number | null {
+    this.look()
+    const pids = [...this.#alive.values()].map(({ pid }) => pid)
+    const pid = pids[n % Math.max(1, pids.length)]
+    if (pid === undefined) return null
+    try {
+      process.kill(pid, "SIGKILL")
+      return pid
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === "ESRCH") return null
+      throw cause
+    }
   }
 
   close(): void {

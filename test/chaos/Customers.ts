@@ -207,6 +207,23 @@ const serve = (options: Options, id: string, past: ReadonlyArray<Happened>): Eff
   }).pipe(Effect.catchAllCause((cause) => Effect.die(new Error(`customer of ${id}: ${Cause.pretty(cause)}`))))
 }
 
+/** Those that were begun, and of them those that are not done; `prefix` is of whose. */
+const begunOf = (past: ReadonlyArray<Happened>, prefix: string) => {
+  const begun = new Set(past.flatMap((event) => (event._tag === "Sent" ? [event.session] : [])))
+  const done = new Set(past.flatMap((event) => (event._tag === "Told" && event.process === prefix ? [event.what] : [])))
+  return { begun, open: [...begun].map((key) => key.slice("default/".length)).filter((id) => !done.has(id)) }
+}
+
+/** What those that wait for something have last heard, for whoever wonders why they do. */
+export const lastHeard = (past: ReadonlyArray<Happened>, prefix: string): string =>
+  begunOf(past, prefix)
+    .open.map((id) => {
+      const own = past.filter((event) => "session" in event && event.session === `default/${id}`)
+      const lines = own.slice(-12).map((event) => `  ${JSON.stringify(event).slice(0, 300)}`)
+      return [`${id} has last heard:`, ...lines].join("\n")
+    })
+    .join("\n")
+
 /**
  * So many sessions at a time, one after another, until it is calm: first those that were open in the life before this one.
  * `prefix` begins their names, and is who tells the log of those that are done.
@@ -214,9 +231,7 @@ const serve = (options: Options, id: string, past: ReadonlyArray<Happened>): Eff
 export const shop = (options: Options, prefix: string, atOnce: number): Effect.Effect<void> => {
   const { log, weather } = options
   const past = log.events()
-  const begun = new Set(past.flatMap((event) => (event._tag === "Sent" ? [event.session] : [])))
-  const done = new Set(past.flatMap((event) => (event._tag === "Told" && event.process === prefix ? [event.what] : [])))
-  const open = [...begun].map((key) => key.slice("default/".length)).filter((id) => !done.has(id))
+  const { begun, open } = begunOf(past, prefix)
   let next = begun.size
   const one = (id: string, past: ReadonlyArray<Happened>) =>
     Effect.map(serve(options, id, past), () => log.record({ _tag: "Told", process: prefix, what: id }))

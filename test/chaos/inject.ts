@@ -191,11 +191,8 @@ export const inject = (stage: Stage, fault: Fault): Effect.Effect<string | null>
       })
     case "ChildKilled":
       return done(() => {
-        children.look()
-        const pid = children.pids[fault.n % Math.max(1, children.pids.length)]
-        if (pid === undefined) return null
-        process.kill(pid, "SIGKILL")
-        return `process ${pid}`
+        const pid = children.kill(fault.n)
+        return pid === null ? null : `process ${pid}`
       })
     case "ClientKilled":
       return done(() => {

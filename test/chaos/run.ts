@@ -11,7 +11,7 @@ import { Prng } from "../../src/testing/internal/sim/Prng.ts"
 import { unseen } from "./awake.ts"
 import { build } from "./built.ts"
 import { Children } from "./Children.ts"
-import { shop, type Weather } from "./Customers.ts"
+import { lastHeard, shop, type Weather } from "./Customers.ts"
 import * as Database from "./Database.ts"
 import { gather } from "./Evidence.ts"
 import { Fleet } from "./Fleet.ts"
@@ -183,7 +183,7 @@ export const run = (options: Options): Effect.Effect<Report, unknown, Scope.Scop
     const stuck =
       served && open.length === 0
         ? null
-        : `after ${Math.round(calmMs)} ms of calm ${open.length} sessions are not at rest (${open.slice(0, 10).join()}); clients here ${failed === null ? "wait" : "are done"}, clients away ${isDone() ? "are done" : "wait"}; ${yield* database.dump}`
+        : `after ${Math.round(calmMs)} ms of calm ${open.length} sessions are not at rest (${open.slice(0, 10).join()}); clients here ${failed === null ? "wait" : "are done"}, clients away ${isDone() ? "are done" : "wait"}; ${yield* database.dump}\n${failed === null ? lastHeard(log.events(), "here") : ""}`
     yield* Fiber.interrupt(shopping)
 
     // --- What is left ---
