@@ -31,6 +31,8 @@ export interface Options {
   readonly weather: Weather
 }
 
+const readerOf = (session: string): string => `reader-${session}`
+
 /** Answers that say nothing of the command: it is sent again. */
 const passing: ReadonlySet<string> = new Set(["RunnerUnreachable", "StoreUnavailable", "AgentUnknown"])
 
@@ -160,7 +162,7 @@ const serve = (options: Options, id: string, past: ReadonlyArray<Happened>): Eff
     )
     const session = yield* Effect.orDie(api.existing(id))
     const readers = Array.from({ length: plan.readers }, (_, i): Reader => {
-      const name = `reader-${id}-${i}`
+      const name = `${readerOf(id)}-${i}`
       return { name, cursor: known.cursors.get(name) ?? null, isDone: false }
     })
     const following = yield* Effect.forEach(readers, (reader) => Effect.fork(follow(session, reader)))
@@ -214,15 +216,27 @@ const begunOf = (past: ReadonlyArray<Happened>, prefix: string) => {
   return { begun, open: [...begun].map((key) => key.slice("default/".length)).filter((id) => !done.has(id)) }
 }
 
-/** What those that wait for something have last heard, for whoever wonders why they do. */
-export const lastHeard = (past: ReadonlyArray<Happened>, prefix: string): string =>
-  begunOf(past, prefix)
-    .open.map((id) => {
-      const own = past.filter((event) => "session" in event && event.session === `default/${id}`)
+/**
+ * What those that wait for something have last heard, and what another client hears of their sessions, for whoever wonders
+ * whether it is the client or the runner that does not go on.
+ */
+export const whyOpen = (api: Api, past: ReadonlyArray<Happened>, prefix: string): Effect.Effect<string> =>
+  Effect.forEach(
+    begunOf(past, prefix).open,
+    (id) => {
+      const own = past.filter(
+        (event) =>
+          ("session" in event && event.session === `default/${id}`) ||
+          (event._tag === "Told" && event.process.startsWith(`${readerOf(id)}-`))
+      )
       const lines = own.slice(-12).map((event) => `  ${JSON.stringify(event).slice(0, 300)}`)
-      return [`${id} has last heard:`, ...lines].join("\n")
-    })
-    .join("\n")
+      return Effect.flatMap(api.existing(id), (session) => session.state).pipe(
+        Effect.match({ onSuccess: (state) => JSON.stringify(state), onFailure: String }),
+        Effect.map((state) => [`${id} has last heard:`, ...lines, `  another client hears: ${state}`].join("\n"))
+      )
+    },
+    { concurrency: "unbounded" }
+  ).pipe(Effect.map((all) => all.join("\n")))
 
 /**
  * So many sessions at a time, one after another, until it is calm: first those that were open in the life before this one.

@@ -35,7 +35,11 @@ const wrongs: Readonly<Record<string, readonly [Violation["invariant"], Wrong]>>
       const last = of(finished.events, "Appended").at(-1)
       const began = of(finished.events, "Began").find(({ session }) => session === last?.session)
       if (last === undefined || began === undefined) return null
-      return later(finished, { ...began, attempt: began.attempt + 100, process: last.process, at: finished.final.at })
+      // Right behind it: whoever leaves last takes the shards of those that left before.
+      const { at, process } = last
+      const events = [...finished.events]
+      events.splice(events.indexOf(last) + 1, 0, { ...began, attempt: began.attempt + 100, process, at })
+      return { ...finished, events }
     }
   ],
   "a row of a stale epoch": [

@@ -11,7 +11,7 @@ import { Prng } from "../../src/testing/internal/sim/Prng.ts"
 import { unseen } from "./awake.ts"
 import { build } from "./built.ts"
 import { Children } from "./Children.ts"
-import { lastHeard, shop, type Weather } from "./Customers.ts"
+import { shop, type Weather, whyOpen } from "./Customers.ts"
 import * as Database from "./Database.ts"
 import { gather } from "./Evidence.ts"
 import { Fleet } from "./Fleet.ts"
@@ -180,10 +180,13 @@ export const run = (options: Options): Effect.Effect<Report, unknown, Scope.Scop
     }
     const calmMs = performance.now() - calm
     const failed = shopping.unsafePoll()
+    const why = Effect.flatMap(Client.Client, (api) => whyOpen(api, log.events(), "here")).pipe(
+      Effect.provide(clientOf(database.url.toString()))
+    )
     const stuck =
       served && open.length === 0
         ? null
-        : `after ${Math.round(calmMs)} ms of calm ${open.length} sessions are not at rest (${open.slice(0, 10).join()}); clients here ${failed === null ? "wait" : "are done"}, clients away ${isDone() ? "are done" : "wait"}; ${yield* database.dump}\n${failed === null ? lastHeard(log.events(), "here") : ""}`
+        : `after ${Math.round(calmMs)} ms of calm ${open.length} sessions are not at rest (${open.slice(0, 10).join()}); clients here ${failed === null ? "wait" : "are done"}, clients away ${isDone() ? "are done" : "wait"}; ${yield* database.dump}\n${failed === null ? yield* why : ""}`
     yield* Fiber.interrupt(shopping)
 
     // --- What is left ---
