@@ -8,10 +8,14 @@ import type { SessionKey, Shard, TimerId } from "../domain/Id.ts"
 interface Alarm {
   readonly key: SessionKey
   readonly shard: Shard
-  readonly due: number
+  due: number
 }
 
-/** The longest sleep: a timer of years must survive `setTimeout`'s 24 days, and a clock that is set. */
+/**
+ * The longest sleep: a timer of years must survive `setTimeout`'s 24 days, and a clock that is set. After as long a timer
+ * that was due is due again, unless its session has journaled that it fired: by the clock that the session looked at, it may
+ * not have been.
+ */
 const longestSleepMs = 60_000
 
 export class Alarms extends Context.Tag("perdure/Alarms")<
@@ -32,18 +36,27 @@ export class Alarms extends Context.Tag("perdure/Alarms")<
     let earliest = Number.POSITIVE_INFINITY
     const nameOf = (key: SessionKey, timer: TimerId) => `${key}#${timer}`
 
+    const waking = new Set<string>()
+
     const takeDue = (now: number): ReadonlyArray<SessionKey> => {
       const due = new Map<string, SessionKey>()
       earliest = Number.POSITIVE_INFINITY
-      for (const [name, alarm] of alarms) {
+      for (const alarm of alarms.values()) {
         if (alarm.due <= now) {
           due.set(String(alarm.key), alarm.key)
-          alarms.delete(name)
-        } else {
-          earliest = Math.min(earliest, alarm.due)
+          alarm.due = now + longestSleepMs
         }
+        earliest = Math.min(earliest, alarm.due)
       }
-      return [...due.values()]
+      return [...due.values()].filter((key) => !waking.has(String(key)))
+    }
+
+    const once = (key: SessionKey, wake: Effect.Effect<void>) => {
+      waking.add(String(key))
+      return Effect.ensuring(
+        wake,
+        Effect.sync(() => waking.delete(String(key)))
+      )
     }
 
     return {
@@ -66,7 +79,7 @@ export class Alarms extends Context.Tag("perdure/Alarms")<
           while (true) {
             const now = yield* Clock.currentTimeMillis
             const due = takeDue(now)
-            yield* Effect.forEach(due, (key) => Effect.forkDaemon(wake(key)), { discard: true })
+            yield* Effect.forEach(due, (key) => Effect.forkDaemon(once(key, wake(key))), { discard: true })
             latch.unsafeClose()
             const pause = Math.min(Math.max(earliest - now, 0), longestSleepMs)
             yield* earliest === Number.POSITIVE_INFINITY

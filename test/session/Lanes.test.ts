@@ -37,6 +37,8 @@ class World {
   losesAfter = Number.POSITIVE_INFINITY
   private readonly answers = new Map<string, number>()
   private hosts = 0
+  /** How long the machine has stood still, in milliseconds: nothing has run meanwhile. */
+  stoodStill = 0
 
   constructor(
     readonly limit: RateLimits.Limit,
@@ -45,7 +47,7 @@ class World {
     readonly scope: Scope.Scope
   ) {}
 
-  readonly now = () => this.clock.unsafeCurrentTimeMillis()
+  readonly now = () => this.clock.unsafeCurrentTimeMillis() + this.stoodStill
 
   get lane(): RateLimits.Lane {
     return RateLimits.named({ it: { per: perMs, ...this.limit } }, "it")
@@ -175,6 +177,26 @@ describe("a lane", () => {
       for (let n = 0; n < 60; n++) world.call("b")
       yield* pass(2_500)
       assert.strictEqual(world.sent.length, 40)
+    })
+  )
+
+  it.scoped("what was free is taken, though the machine stood still in between, and counts", () =>
+    Effect.gen(function* () {
+      const world = yield* make({ requests: 40 }, "a", "b")
+      world.call("a")
+      yield* pass(200)
+      const lane = world.lanes.get("a")!
+      const free = lane.free("it", 10)
+      assert.isAbove(free, 0)
+      world.stoodStill = 5_000
+      assert.strictEqual(lane.free("it", 10), 0)
+      // As many as were free, and one more: by a clock that is set, all may look different.
+      const permits = Array.from({ length: free + 1 }, () => lane.take("it", 10))
+      for (const permit of permits) permit.begun()
+      yield* pass(500)
+      for (let n = 0; n < 60; n++) world.call("b")
+      yield* pass(2_500)
+      assert.strictEqual(world.sent.length + permits.length, 40)
     })
   )
 

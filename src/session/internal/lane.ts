@@ -144,10 +144,15 @@ export class Lane {
   private help(model: string, tokens: number): boolean {
     const part = Math.floor((this.copy?.learned.atOnce ?? 0) / Math.max(1, this.around.runners()))
     if (!this.isUnlimited || this.permits.running >= part) return false
-    const begun = { id: `${++this.numbers}~`, model, tokens }
-    this.permits.keep({ ...begun, number: -1, isSpare: true }, "")
-    this.outbox.begun(begun)
+    this.permits.keep(this.unasked(model, tokens), "")
     return true
+  }
+
+  /** A permit that the host has not granted, and is told of. */
+  private unasked(model: string, tokens: number): Granted {
+    const begun = { id: `${++this.numbers}~`, model, tokens }
+    this.outbox.begun(begun)
+    return { ...begun, number: -1, isSpare: true }
   }
 
   /** How many calls may begin at once. */
@@ -168,9 +173,10 @@ export class Lane {
     return lent !== null
   }
 
-  /** Takes one that is free. */
+  /** Takes one that was free a moment ago: by the clock it may be none of these any more, and the call begins all the same. */
   take(model: string, tokens: number): Permit {
-    const permit = this.permits.take(model, this.weightOf(tokens))
+    const permit =
+      this.permits.take(model, this.weightOf(tokens)) ?? this.permits.hold(this.unasked(model, tokens), "", model)
     if (this.permits.atHand * 2 < atHand) this.wake()
     return permit
   }

@@ -39,6 +39,8 @@ interface Spare extends Granted {
 /** How long one is kept at hand that nobody uses, in milliseconds. */
 const keptMs = 1_000
 
+const isGoodFor = (spare: Spare, tokens: number): boolean => tokens <= 2 * spare.tokens
+
 export interface Listener {
   readonly now: () => number
   /** How long what was sent is remembered, in milliseconds. */
@@ -72,19 +74,16 @@ export class Permits {
 
   /** How many at hand are good for a call of so many tokens. */
   free(tokens: number): number {
-    return this.spares.filter((one) => this.fits(one, tokens)).length
+    const since = this.to.now() - keptMs
+    return this.spares.filter((one) => one.at > since && isGoodFor(one, tokens)).length
   }
 
-  /** Takes one that is at hand. */
-  take(model: string, tokens: number): Permit {
-    const at = this.spares.findIndex((one) => this.fits(one, tokens))
-    if (at < 0) throw new Error("a permit was taken that is not at hand")
+  /** Takes one that is at hand, if one is: what was free a moment ago may be too old by now, and is good until it is given back. */
+  take(model: string, tokens: number): Permit | null {
+    const at = this.spares.findIndex((one) => isGoodFor(one, tokens))
+    if (at < 0) return null
     const [spare] = this.spares.splice(at, 1)
     return this.hold(spare!, spare!.host, model)
-  }
-
-  private fits({ at, tokens: has }: Spare, tokens: number): boolean {
-    return this.to.now() - at < keptMs && tokens <= 2 * has
   }
 
   /** @param ended is told first */

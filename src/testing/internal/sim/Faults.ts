@@ -49,8 +49,14 @@ export type Fault =
   | { readonly _tag: "Slow"; readonly at: number; readonly ms: number; readonly times: number }
   /** A connection is cut. */
   | { readonly _tag: "Cut"; readonly at: number }
-  /** A runner's clock jumps by `ms`. */
-  | { readonly _tag: "Jump"; readonly at: number; readonly runner: number; readonly ms: number }
+  /** A runner's clock jumps by `ms`: at once, or when it has been read `reads` times more, in the middle of something. */
+  | {
+      readonly _tag: "Jump"
+      readonly at: number
+      readonly runner: number
+      readonly ms: number
+      readonly reads?: number | undefined
+    }
   | { readonly _tag: "ClientLost"; readonly at: number; readonly downMs: number }
 
 export const tags = [
@@ -103,7 +109,13 @@ const one = (random: Prng, kind: Fault["_tag"], at: number, runner: number): Fau
     case "Cut":
       return { _tag: kind, at }
     case "Jump":
-      return { _tag: kind, at, runner, ms: random.pick([-1, 1]) * Math.round(random.skewed(1, 120_000)) }
+      return {
+        _tag: kind,
+        at,
+        runner,
+        ms: random.pick([-1, 1]) * Math.round(random.skewed(1, 120_000)),
+        reads: random.chance(0.5) ? 0 : random.int(1, 200)
+      }
     case "ClientLost":
       return { _tag: kind, at, downMs: ms }
   }
@@ -224,7 +236,7 @@ export const inject = (fault: Fault, { customers, database, fleet, network, worl
       return void network.cutOne()
     case "Jump": {
       const { process } = place(fault.runner)
-      if (process !== null) process.skew += fault.ms
+      process?.jump(fault.ms, fault.reads)
       return
     }
     case "ClientLost":

@@ -29,10 +29,16 @@ export interface Settings {
   readonly operations: number
 }
 
+interface Jump {
+  readonly ms: number
+  reads: number
+}
+
 export class SimProcess implements Scheduler.Scheduler {
   state: State = "running"
   /** Its clock less true time, in milliseconds. */
-  skew = 0
+  #skew = 0
+  #jumps: Array<Jump> = []
   readonly clock: Clock.Clock
   readonly #random: Prng
   readonly #effectRandom: Random.Random
@@ -98,8 +104,26 @@ export class SimProcess implements Scheduler.Scheduler {
     return 0
   }
 
+  // --- Its clock ---
+
+  /** Its clock jumps by `ms`, when it has been read so many times more. */
+  jump(ms: number, reads = 0): void {
+    if (reads === 0) this.#skew += ms
+    else this.#jumps.push({ ms, reads })
+  }
+
+  /** Between one look at a clock and the next there may be a second, though no line waits: the machine has stood still. */
+  #read(): void {
+    if (this.#jumps.length === 0) return
+    for (const jump of this.#jumps) if (--jump.reads === 0) this.#skew += jump.ms
+    this.#jumps = this.#jumps.filter(({ reads }) => reads > 0)
+  }
+
   #makeClock(): Clock.Clock {
-    const now = () => Math.floor(this.world.now + this.skew)
+    const now = () => {
+      this.#read()
+      return Math.floor(this.world.now + this.#skew)
+    }
     // Monotonic, as Effect's own is: setting a clock does not move it.
     const nanos = () => BigInt(Math.floor(this.world.now * 1000)) * 1000n
     return {

@@ -94,7 +94,7 @@ const asSent: Check = (facts) => {
 }
 
 /** Answers that are none: the client asks again. */
-const passing: ReadonlySet<string> = new Set(["StoreUnavailable", "RunnerUnreachable", "AgentUnknown", "SessionParked"])
+const passing: ReadonlySet<string> = new Set(["StoreUnavailable", "RunnerUnreachable", "AgentUnknown"])
 
 /** A command that was acknowledged is acknowledged when it is sent again, whatever has happened since. */
 const firstAnswer: Check = ({ events }) => {

@@ -81,7 +81,6 @@ const known: ReadonlySet<string> = new Set([
   "NothingToDecide",
   "AgentMismatch",
   "AgentUnknown",
-  "SessionParked",
   "StoreUnavailable",
   "RunnerUnreachable",
   "Lost"
