@@ -43,16 +43,26 @@ export class Lanes extends Context.Tag("perdure/Lanes")<
 const ownShard = (lane: string, sharding: Sharding.Sharding["Type"]) =>
   sharding.getShardId(lane as EntityAddress.EntityAddress["entityId"], LaneEntity.getShardGroup(lane as never))
 
-/** @internal What a test may put in the place of a host. */
+/** @internal Bugs that a test may plant. */
 export interface Planted {
-  /** A host that forgets what was before it. */
+  /** A host forgets what was before it. */
   readonly forgets?: boolean | undefined
+  /** Whoever takes what was free looks at the clock once more whether it is. */
+  readonly looksTwice?: boolean | undefined
 }
 
 /** @internal */
 export class Planting extends Context.Reference<Planting>()("perdure/session/PlantedLanes", {
   defaultValue: (): Planted => ({})
 }) {}
+
+const lookingTwice = (gate: Gate): Gate => ({
+  ...gate,
+  take: (model) => {
+    if (gate.free(model) <= 0) throw new Error("it was free, and is not")
+    return gate.take(model)
+  }
+})
 
 const measured = ({ blockedUntil, models, running, waiting }: View, now: number) => ({
   running,
@@ -178,7 +188,8 @@ export const layer = (
           const [first, ...rest] = chain.map((model): Link => links.get(model) ?? { model, lane: null })
           if (first === undefined || (first.lane === null && rest.length === 0)) return inner
           const later = (then: () => void) => void fork(Effect.sync(then), { immediate: false })
-          return limited(inner, [first, ...rest], { namespace, session, tokens }, later)
+          const gate = limited(inner, [first, ...rest], { namespace, session, tokens }, later)
+          return planted.looksTwice === true ? lookingTwice(gate) : gate
         },
         view: Effect.sync(() => [...lanes.values()].map(({ view }) => view))
       })

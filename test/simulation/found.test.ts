@@ -353,6 +353,16 @@ describe("found by the simulator", { retry: 0 }, () => {
   )
 
   it.effect(
+    "a timer that was due by its runner's clock, and not by the one that its session looked at, fires all the same",
+    () =>
+      // It was taken for told. A clock that is set back in between is enough; with real ones it takes a rare moment.
+      soaked(features.limits, "j3/123", [
+        { _tag: "Jump", at: 4_878, runner: 1, ms: -2_718, reads: 17 },
+        { _tag: "Jump", at: 10_137, runner: 1, ms: 74_193, reads: 70 }
+      ])
+  )
+
+  it.effect(
     "a runner that is killed while it registers may take the address of its successor, which then ends itself",
     () =>
       // Of the simulator itself, which knew no reason for that: it is started again, and nothing is lost (s8a4orphans/256).

@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { Simulation } from "../../src/testing/index.ts"
-import { kinds, storm, storming } from "./storm.ts"
+import { kinds, roomy, storm, storming } from "./storm.ts"
 
 const searchMs = process.env["PERDURE_SOAK"] === "1" ? 30 * 60_000 : 20_000
 
@@ -41,6 +41,50 @@ describe("more calls than a provider allows", () => {
             seed: `forgets/${n}`
           })
           if (report.violations.some(({ invariant }) => invariant === "storm")) return
+        }
+        assert.fail("not found in 30 runs")
+      }),
+    120_000
+  )
+})
+
+/** Machines that stand still for a second, again and again, each time between two other lines. */
+const pauses = (n: number): ReadonlyArray<Simulation.Fault> =>
+  Array.from({ length: 90 }, (_, i) => ({
+    _tag: "Jump",
+    at: 1_000 + i * 67,
+    runner: 1 + (i % 3),
+    ms: 1_001,
+    reads: 1 + ((n * 7 + i) % 29)
+  }))
+
+describe("fewer calls than a provider allows", () => {
+  const run = (n: number, looksTwice: boolean) =>
+    Simulation.run({
+      ...roomy,
+      workload: storm,
+      runners: 3,
+      fair: true,
+      faults: pauses(n),
+      wraps: { lanes: { looksTwice } },
+      seed: `pauses/${n}`
+    })
+
+  it.live(
+    "begin, though their machine stands still while they are let through",
+    () =>
+      Effect.gen(function* () {
+        for (let n = 0; n < 8; n++) assert.deepStrictEqual((yield* run(n, false)).violations, [])
+      }),
+    120_000
+  )
+
+  it.live(
+    "do not, where whoever takes what was free looks at the clock once more, and the simulator finds that",
+    () =>
+      Effect.gen(function* () {
+        for (let n = 0; n < 30; n++) {
+          if ((yield* run(n, true)).violations.some(({ invariant }) => invariant === "I13")) return
         }
         assert.fail("not found in 30 runs")
       }),

@@ -16,14 +16,19 @@ const Careful = Agent.make("careful", {
 
 const scripted = ScriptedModel.make(obedient, { direct: true })
 
-export const storming = {
+const allowing = (requests: number) => ({
   agents: [Caller, Careful],
   model: Layer.merge(
     Models.layer({ limited: scripted, other: scripted }),
-    RateLimits.layer({ limited: { requests: 8, per: "10 seconds" } })
+    RateLimits.layer({ limited: { requests, per: "10 seconds" } })
   ),
   tools: Layer.empty
-}
+})
+
+export const storming = allowing(8)
+
+/** Its calls find permits at hand. */
+export const roomy = allowing(1_000)
 
 /** Ten sessions that want to call at about the same time, and again. */
 export const storm: Simulation.Workload = (chance) => ({

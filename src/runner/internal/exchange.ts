@@ -57,7 +57,11 @@ export const asClient = (socket: Duplex, secret: Redacted.Redacted, wanted: stri
     if (!Handshake.isOurs(server)) return yield* new HandshakeFailed({ reason: "it is no runner of this version" })
     const keys = yield* keysOf(bytesOf(secret), mine, server, { client, server })
     yield* write(socket, keys.clientProof)
-    const proof = yield* read(socket, Handshake.proofBytes, "it ended the connection: its secret is another one")
+    const proof = yield* read(
+      socket,
+      Handshake.proofBytes,
+      "it ended the connection: its secret is another one, or it is gone"
+    )
     if (!Handshake.isProof(keys.serverProof, proof)) {
       return yield* new HandshakeFailed({ reason: "it does not know the secret" })
     }

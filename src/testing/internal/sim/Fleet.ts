@@ -22,7 +22,7 @@ export interface Wraps {
   readonly behaviour?: ((behaviour: Behaviour, process: string) => Behaviour) | undefined
   readonly processes?: ((processes: Processes["Type"], process: string) => Processes["Type"]) | undefined
   /** A limiter that forgets when it moves. */
-  readonly lanes?: { readonly forgets: boolean } | undefined
+  readonly lanes?: Lanes.Planted | undefined
 }
 
 export interface Options {
