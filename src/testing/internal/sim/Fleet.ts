@@ -21,8 +21,8 @@ export interface Wraps {
   readonly store?: ((store: Store["Type"], process: string) => Store["Type"]) | undefined
   readonly behaviour?: ((behaviour: Behaviour, process: string) => Behaviour) | undefined
   readonly processes?: ((processes: Processes["Type"], process: string) => Processes["Type"]) | undefined
-  /** A limiter that forgets when it moves. */
-  readonly lanes?: Lanes.Planted | undefined
+  /** Bugs of a limiter: `Lanes.Planted`. */
+  readonly lanes?: { readonly forgets?: boolean; readonly looksTwice?: boolean } | undefined
 }
 
 export interface Options {
