@@ -37,6 +37,17 @@ export interface Snapshot {
   readonly state: Uint8Array
 }
 
+/** What a session wakes from. */
+export interface Waking {
+  readonly first: Recorded
+  /** The newest, whoever's `fingerprint` it has. */
+  readonly snapshot: (Snapshot & { readonly fingerprint: string }) | null
+  /** Those after the snapshot, or all where there is none, as many as a page holds. */
+  readonly entries: ReadonlyArray<Recorded>
+  /** There may be others after these. */
+  readonly hasMore: boolean
+}
+
 /** The head of a session without entries. */
 export const genesis = (key: SessionKey): Head => ({
   // Where counting begins, before the first entry's 1.
@@ -126,16 +137,20 @@ const make = Effect.gen(function* () {
   const saveSnapshot = (key: SessionKey, { fingerprint, head, state }: Snapshot & { readonly fingerprint: string }) =>
     store.saveSnapshot(key.namespace, key.session, { seq: head.seq, fingerprint, chain: head.chain, state })
 
-  const loadSnapshot = Effect.fnUntraced(function* (key: SessionKey, fingerprint: string) {
-    const found = yield* store.loadSnapshot(key.namespace, key.session)
-    if (found === null || found.fingerprint !== fingerprint) return null
-    // A session that was forgotten and created again must not wake with its former life: the row has to be there.
-    const [row] = yield* store.read(key.namespace, key.session, found.seq - 1, 1)
-    if (row === undefined || row.seq !== found.seq || !Codec.sameBytes(row.chain, found.chain)) return null
-    return { head: { seq: found.seq, chain: Codec.own(found.chain) }, state: found.state } satisfies Snapshot
+  const waking = Effect.fnUntraced(function* (key: SessionKey) {
+    const { rows, snapshot } = yield* store.waking(key.namespace, key.session, pageRows)
+    const { entries, failure } = decodeRows(key, rows)
+    if (failure !== null) return yield* failure
+    const [first] = entries
+    if (first === undefined) return null
+    const hasMore = rows.length > pageRows
+    if (snapshot === null) return { first, snapshot, entries, hasMore } satisfies Waking
+    const { chain, fingerprint, seq, state } = snapshot
+    const head = { seq, chain: Codec.own(chain) }
+    return { first, snapshot: { head, fingerprint, state }, entries: entries.slice(1), hasMore } satisfies Waking
   })
 
-  return { append, page, read, head, accepted, verify, saveSnapshot, loadSnapshot }
+  return { append, page, read, head, accepted, verify, saveSnapshot, waking }
 })
 
 export class Journal extends Context.Tag("perdure/Journal")<
@@ -179,8 +194,8 @@ export class Journal extends Context.Tag("perdure/Journal")<
       key: SessionKey,
       snapshot: Snapshot & { readonly fingerprint: string }
     ) => Effect.Effect<void, StoreUnavailable>
-    /** The newest snapshot; `null` where there is none, another fingerprint wrote it, or the journal does not hold its last entry. */
-    readonly loadSnapshot: (key: SessionKey, fingerprint: string) => Effect.Effect<Snapshot | null, StoreUnavailable>
+    /** What the session wakes from, by one read of the store; `null` where there is no such session. */
+    readonly waking: (key: SessionKey) => Effect.Effect<Waking | null, StoreUnavailable | EntryUnreadable>
   }
 >() {
   /** Closing it commits what waits, once more and for `JournalSettings.closeMs` at most. */

@@ -22,7 +22,7 @@ export const defaults: Settings = {
   mailboxCapacity: 1_000,
   messageBytes: 8 * 1024 * 1024,
   idle: "1 minute",
-  snapshotEntries: 256,
+  snapshotEntries: 128,
   drain: "1 second",
   handover: "5 seconds",
   retryWake: "1 second"

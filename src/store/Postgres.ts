@@ -8,9 +8,9 @@ import * as PgConnection from "./internal/PgConnection.ts"
 import { guard, reasonOf } from "./internal/PgFailure.ts"
 import { migrate } from "./internal/PgMigrations.ts"
 import * as PgPresence from "./internal/PgPresence.ts"
-import * as PgRead from "./internal/PgRead.ts"
 import * as PgRunners from "./internal/PgRunners.ts"
 import * as PgSocket from "./internal/PgSocket.ts"
+import * as PgWaking from "./internal/PgWaking.ts"
 import * as Queries from "./internal/Queries.ts"
 import { Store } from "./Store.ts"
 
@@ -106,7 +106,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     driver: "postgres",
     ...queries,
     ...runners,
-    read: PgRead.make(sql, queries.read),
+    waking: PgWaking.make(sql, queries.waking),
     append: (groups) => guard("append")(appended(groups)),
     unregister: (address, incarnation) =>
       Effect.zipLeft(queries.unregister(address, incarnation), left(address, incarnation))

@@ -85,6 +85,17 @@ export interface Snapshot {
   readonly state: Uint8Array
 }
 
+/** What a session wakes from. */
+export interface Waking {
+  /**
+   * The newest, where the journal holds the row that it ends with, by its chain: a session that was forgotten and created
+   * again has none of its former life.
+   */
+  readonly snapshot: Snapshot | null
+  /** The first row, and those after the snapshot, or all where there is none; ascending. */
+  readonly rows: ReadonlyArray<StoredRow>
+}
+
 export interface Timer {
   readonly namespace: Namespace
   readonly session: SessionId
@@ -147,7 +158,8 @@ export class Store extends Context.Tag("perdure/Store")<
 
     // Snapshots: the newest of a session wins, whoever writes it
     readonly saveSnapshot: (namespace: Namespace, session: SessionId, snapshot: Snapshot) => Result<void>
-    readonly loadSnapshot: (namespace: Namespace, session: SessionId) => Result<Snapshot | null>
+    /** At most `limit` rows beside the first. In one statement, however long the session's history is. */
+    readonly waking: (namespace: Namespace, session: SessionId, limit: number) => Result<Waking>
 
     // Sessions and timers
     readonly session: (namespace: Namespace, session: SessionId) => Result<SessionInfo | null>

@@ -114,13 +114,16 @@ const report = (name: string, { sessions, took }: Moved, note: string): Row => (
   note: [`${took.length} of ${sessions} sessions`, note].filter(Boolean).join(", ")
 })
 
-const killed = (sessions: number) =>
+/** @param ageMs how long the sessions have worked before: what they have done is read where they wake */
+const killed = (sessions: number, ageMs = 0) =>
   Effect.gen(function* () {
     const { doubled, moved, victim } = yield* stage({ sessions, pauseMs: 2000, runners: three() })
+    yield* Effect.sleep(ageMs)
     const at = Date.now()
     victim.kill("SIGKILL")
     const result = yield* moved(at)
-    const name = `kill -9 of 1 of 3 runners, ${sessions} sessions: its sessions' next step`
+    const age = ageMs === 0 ? "" : ` that have worked for ${ageMs / 1000} s`
+    const name = `kill -9 of 1 of 3 runners, ${sessions} sessions${age}: its sessions' next step`
     const row = report(name, result, `${doubled()} calls doubled`)
     return [goal(row, "p50_ms", "<=", 300), goal({ ...row, name: "the same, p99" }, "p99_ms", "<=", 1500)]
   })
@@ -186,6 +189,7 @@ export const measure = (driver: Driver, quick: boolean): Effect.Effect<ReadonlyA
             rows.push(...found)
           })
         yield* run(killed(200))
+        if (!quick) yield* run(killed(200, 60_000))
         yield* run(stopped(200, quick ? 5_000 : 30_000, 2_000))
         yield* run(drained(quick ? 200 : 1_000))
         return rows

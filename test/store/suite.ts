@@ -7,7 +7,7 @@ import { describe, expect, layer } from "@effect/vitest"
 import { Effect, FastCheck, Fiber, Layer, Logger, LogLevel } from "effect"
 import type { Namespace, Shard } from "../../src/domain/Id.ts"
 import { textArbitrary } from "../../src/domain/Json.ts"
-import { type Row, Store } from "../../src/store/index.ts"
+import { type Row, Store, type Waking } from "../../src/store/index.ts"
 import { command, epoch, group, info, plain, row, session, timer, unique } from "./rows.ts"
 
 /** Nobody is silent for that long. */
@@ -58,7 +58,7 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
           expect(yield* at.store.head(at.namespace, session("none"))).toBeNull()
           expect(yield* at.store.accepted(at.namespace, session("none"), command("c"))).toBeNull()
           expect(yield* at.store.session(at.namespace, session("none"))).toBeNull()
-          expect(yield* at.store.loadSnapshot(at.namespace, session("none"))).toBeNull()
+          expect(yield* at.store.waking(at.namespace, session("none"), 9)).toEqual({ snapshot: null, rows: [] })
           expect(yield* at.store.append([])).toEqual([])
         })
       )
@@ -77,31 +77,6 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
           expect(seqs(yield* at.store.read(at.namespace, session("s"), 0, 2))).toEqual([1, 2])
           expect(seqs(yield* at.store.read(at.namespace, session("s"), 2, 2))).toEqual([3, 4])
           expect(seqs(yield* at.store.read(at.namespace, session("s"), 5, 2))).toEqual([])
-        })
-      )
-
-      it.effect("is read beside others, each from where it was asked for", () =>
-        Effect.gen(function* () {
-          const at = yield* owner()
-          const ids = Array.from({ length: 40 }, (_, i) => `beside-${i}`)
-          for (const [i, id] of ids.entries()) {
-            const rows = Array.from({ length: i % 5 }, (_, n) => row(n + 1, { payload: Buffer.from(`${id}/${n + 1}`) }))
-            if (rows.length > 0) yield* at.store.append([group(at, id, 1, rows)])
-          }
-          const read = (id: string, i: number) => at.store.read(at.namespace, session(id), i % 3, 2)
-          // Whoever gives up takes nothing from the others.
-          const impatient = yield* Effect.fork(read("beside-4", 0))
-          const all = yield* Effect.fork(Effect.forEach(ids, read, { concurrency: "unbounded" }))
-          yield* Effect.yieldNow()
-          yield* Fiber.interrupt(impatient)
-          const found = (yield* all).map((rows) => rows.map(({ payload }) => Buffer.from(payload).toString()))
-          const expected = ids.map((id, i) =>
-            [1, 2, 3, 4]
-              .filter((n) => n <= i % 5 && n > i % 3)
-              .slice(0, 2)
-              .map((n) => `${id}/${n}`)
-          )
-          expect(found).toEqual(expected)
         })
       )
 
@@ -304,31 +279,89 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
       )
     })
 
-    describe("snapshots", () => {
-      const snapshot = (seq: number, fingerprint: string) => ({
+    describe("waking", () => {
+      const snapshot = (seq: number, fingerprint: string, chain = row(seq).chain) => ({
         seq: row(seq).seq,
         fingerprint,
-        chain: Buffer.alloc(32, seq),
+        chain,
         state: Buffer.from(`state ${seq} ${fingerprint}`)
       })
+      const rowsTo = (last: number) => Array.from({ length: last }, (_, i) => row(i + 1))
+      /** Where the snapshot ends, its state, and the rows. */
+      const told = ({ rows, snapshot }: Waking) => [
+        snapshot === null ? null : Buffer.from(snapshot.state).toString(),
+        ...seqs(rows)
+      ]
 
-      it.effect("the newest wins whoever writes it, and at the same seq the later one", () =>
+      it.effect("gives the first row, the newest snapshot whoever wrote it, and what came after", () =>
         Effect.gen(function* () {
           const at = yield* owner()
           const save = (seq: number, fingerprint: string) =>
             at.store.saveSnapshot(at.namespace, session("s"), snapshot(seq, fingerprint))
-          const load = Effect.map(at.store.loadSnapshot(at.namespace, session("s")), (found) => [
-            found?.seq,
-            found?.fingerprint,
-            Buffer.from(found!.state).toString()
-          ])
+          const wake = (limit: number) => at.store.waking(at.namespace, session("s"), limit)
+          yield* at.store.append([group(at, "s", 1, rowsTo(9))])
+          expect(told(yield* wake(9))).toEqual([null, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+          expect(told(yield* wake(3))).toEqual([null, 1, 2, 3, 4])
           yield* save(5, "a")
           yield* save(3, "b")
-          expect(yield* load).toEqual([5, "a", "state 5 a"])
+          expect(told(yield* wake(9))).toEqual(["state 5 a", 1, 6, 7, 8, 9])
+          expect(told(yield* wake(2))).toEqual(["state 5 a", 1, 6, 7])
+          // At the same seq the later one.
           yield* save(5, "c\u0000\ud800")
-          expect(yield* load).toEqual([5, "c\u0000\ud800", Buffer.from("state 5 c\u0000\ud800").toString()])
+          const { rows, snapshot: found } = yield* wake(9)
+          expect({ ...found, chain: Buffer.from(found!.chain), state: Buffer.from(found!.state) }).toEqual({
+            ...snapshot(5, "c\u0000\ud800"),
+            chain: Buffer.from(row(5).chain)
+          })
+          expect(plain(rows)).toEqual(plain([1, 6, 7, 8, 9].map((n) => ({ ...row(n), epoch: epoch(1) }))))
           yield* save(9, "d")
-          expect(yield* load).toEqual([9, "d", "state 9 d"])
+          expect(told(yield* wake(9))).toEqual(["state 9 d", 1])
+        })
+      )
+
+      it.effect("gives no snapshot of what the journal does not hold, and one of the first row", () =>
+        Effect.gen(function* () {
+          const at = yield* owner()
+          yield* at.store.append([group(at, "s", 1, rowsTo(4)), group(at, "t", 1, rowsTo(2))])
+          const wake = (id: string) => Effect.map(at.store.waking(at.namespace, session(id), 9), told)
+          yield* at.store.saveSnapshot(at.namespace, session("s"), snapshot(3, "f", row(4).chain))
+          yield* at.store.saveSnapshot(at.namespace, session("t"), snapshot(3, "f"))
+          yield* at.store.saveSnapshot(at.namespace, session("u"), snapshot(3, "f"))
+          expect(yield* wake("s")).toEqual([null, 1, 2, 3, 4])
+          expect(yield* wake("t")).toEqual([null, 1, 2])
+          expect(yield* wake("u")).toEqual([null])
+          yield* at.store.append([group(at, "v", 1, rowsTo(2))])
+          yield* at.store.saveSnapshot(at.namespace, session("v"), snapshot(1, "f"))
+          expect(yield* wake("v")).toEqual(["state 1 f", 1, 2])
+        })
+      )
+
+      it.effect("many at once each get their own, and whoever gives up takes nothing from the others", () =>
+        Effect.gen(function* () {
+          const at = yield* owner()
+          const ids = Array.from({ length: 40 }, (_, i) => `beside-${i}`)
+          for (const [i, id] of ids.entries()) {
+            const rows = rowsTo(i % 5).map((one) => ({ ...one, payload: Buffer.from(`${id}/${one.seq}`) }))
+            if (rows.length > 0) yield* at.store.append([group(at, id, 1, rows)])
+            if (i % 3 > 0) yield* at.store.saveSnapshot(at.namespace, session(id), snapshot(i % 3, id))
+          }
+          const wake = (id: string) => at.store.waking(at.namespace, session(id), 2)
+          const impatient = yield* Effect.fork(wake("beside-4"))
+          const all = yield* Effect.fork(Effect.forEach(ids, wake, { concurrency: "unbounded" }))
+          yield* Effect.yieldNow()
+          yield* Fiber.interrupt(impatient)
+          const found = (yield* all).map(({ rows, snapshot }) => [
+            snapshot === null ? null : Buffer.from(snapshot.state).toString(),
+            ...rows.map(({ payload }) => Buffer.from(payload).toString())
+          ])
+          const expected = ids.map((id, i) => {
+            const last = i % 5
+            const folded = i % 3 <= last ? i % 3 : 0
+            const after = [1, 2, 3, 4].filter((n) => n <= last && n > Math.max(1, folded)).slice(0, 2)
+            const numbers = last === 0 ? [] : [1, ...after]
+            return [folded === 0 ? null : `state ${folded} ${id}`, ...numbers.map((n) => `${id}/${n}`)]
+          })
+          expect(found).toEqual(expected)
         })
       )
     })
@@ -430,7 +463,7 @@ export const suite = <E>(name: string, live: Layer.Layer<Store, E>): void => {
           yield* at.store.forget(at.namespace, session("s"))
           expect(yield* all(at.namespace, "s")).toEqual([])
           expect(yield* at.store.session(at.namespace, session("s"))).toBeNull()
-          expect(yield* at.store.loadSnapshot(at.namespace, session("s"))).toBeNull()
+          expect(yield* at.store.waking(at.namespace, session("s"), 9)).toEqual({ snapshot: null, rows: [] })
           expect((yield* at.store.timers([at.shard])).map((timer): string => timer.session)).toEqual(["t"])
           expect(seqs(yield* all(at.namespace, "t"))).toEqual([1])
         })

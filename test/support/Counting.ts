@@ -3,12 +3,12 @@ import type { Agent } from "../../src/agent/index.ts"
 import { Context, Effect, Layer } from "effect"
 import { Cluster, Runner, RunnerSettings } from "../../src/runner/index.ts"
 import type { Settings } from "../../src/session/index.ts"
-import { Sqlite, Store } from "../../src/store/index.ts"
+import { Sqlite, Store, type Waking } from "../../src/store/index.ts"
 
 export interface Counts {
   /** By operation of the store: how often it was called. */
   readonly calls: Record<string, number>
-  /** Rows that `append` wrote, and that `read` and `head` returned. */
+  /** Rows that `append` wrote, and that `read` and `waking` returned. */
   written: number
   read: number
 }
@@ -33,6 +33,7 @@ export const counting = (store: Store["Type"], counts: () => Counts): Store["Typ
               return (operation as (...args: ReadonlyArray<unknown>) => Effect.Effect<unknown>)(...args).pipe(
                 Effect.tap((result) => {
                   if (name === "read") now.read += (result as ReadonlyArray<unknown>).length
+                  if (name === "waking") now.read += (result as Waking).rows.length
                 })
               )
             })

@@ -60,7 +60,7 @@ export class Home {
       if (last !== null) yield* Scope.close(last.scope, Exit.void)
       const epoch = ground.shards.epoch(shard)
       if (epoch === null) return yield* new Errors.Fenced(key)
-      const found = yield* load(key, ground.settings.snapshotEntries)
+      const found = yield* load(key)
       const loaded = found ?? (created === undefined ? null : yield* creation(created, key))
       if (loaded === null) return null
       const scope = yield* Scope.fork(this.scope, ExecutionStrategy.sequential)

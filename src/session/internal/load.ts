@@ -6,14 +6,14 @@ import type { SessionKey } from "../../domain/Id.ts"
 import { type EntryUnreadable, genesis, type Head, Journal } from "../../journal/index.ts"
 import type { Behaviour } from "../Behaviour.ts"
 import { type Registered, Registry } from "../Registry.ts"
-import { empty, evolve, fold, type SessionState } from "../State.ts"
+import { empty, evolve, type SessionState } from "../State.ts"
 
 export interface Loaded {
   readonly registered: Registered
   readonly state: SessionState
   readonly head: Head
-  /** Where the last snapshot is, and how large it was. */
-  readonly snapshot: { readonly seq: number; readonly bytes: number }
+  /** How large the last snapshot was. */
+  readonly snapshotBytes: number
   /** Bytes of entries are not known for those that were read: their number stands for them. */
   readonly entriesSince: number
 }
@@ -24,68 +24,48 @@ const stateVersion = 2
 export const fingerprint = (behaviour: Behaviour): string =>
   `${stateVersion}/${behaviour.agent}/${behaviour.stateVersion}`
 
-/** How many entries are read before it is looked for a snapshot, at most. */
-const pageMost = 256
-
-/**
- * `null` when there is no such session.
- *
- * @param every how many entries a session has at least before it has a snapshot
- */
+/** `null` when there is no such session. */
 export const load = (
-  key: SessionKey,
-  every: number
+  key: SessionKey
 ): Effect.Effect<Loaded | null, StoreUnavailable | SessionParked | AgentUnknown, Journal | Registry> =>
   Effect.gen(function* () {
     const journal = yield* Journal
     const registry = yield* Registry
-    const firstPage = Math.max(1, Math.min(pageMost, every))
-    const first = yield* journal.page(key, 0, firstPage)
-    const created = first[0]?.entry
-    if (created === undefined) return null
+    const waking = yield* journal.waking(key)
+    if (waking === null) return null
+    const created = waking.first.entry
     if (created._tag !== "SessionCreated") {
       return yield* new SessionParked({ ...key, reason: "its journal does not begin with its creation" })
     }
     const registered = yield* registry.find(created.agent)
     const { behaviour } = registered
-    if (first.length < firstPage) {
-      return {
-        registered,
-        state: fold(behaviour, empty(behaviour), first),
-        head: headOf(first[first.length - 1]!),
-        snapshot: { seq: 0, bytes: 0 },
-        entriesSince: first.length
-      }
+    const isOurs = waking.snapshot?.fingerprint === fingerprint(behaviour)
+    const snapshot = isOurs ? waking.snapshot : null
+    let state: SessionState =
+      snapshot === null ? empty(behaviour) : (JSON.parse(new TextDecoder().decode(snapshot.state)) as SessionState)
+    let last: Recorded | null = null
+    const follow = (recorded: Recorded) => {
+      state = evolve(behaviour, state, recorded.at, recorded.entry)
+      last = recorded
     }
-
-    const snapshot = yield* journal.loadSnapshot(key, fingerprint(behaviour))
-    const from: { state: SessionState; head: Head; bytes: number } =
-      snapshot === null
-        ? { state: fold(behaviour, empty(behaviour), first), head: headOf(first[first.length - 1]!), bytes: 0 }
-        : {
-            state: JSON.parse(new TextDecoder().decode(snapshot.state)) as SessionState,
-            head: snapshot.head,
-            bytes: snapshot.state.length
-          }
-    let state = from.state
-    let head = from.head
-    yield* journal.read(key, from.head.seq).pipe(
-      Stream.runForEachChunk((chunk) =>
+    // What follows a snapshot that is not ours follows nothing that we have.
+    const follows = waking.snapshot === snapshot
+    if (follows) waking.entries.forEach(follow)
+    if (!follows || waking.hasMore) {
+      yield* Stream.runForEachChunk(journal.read(key, state.seq), (chunk) =>
         Effect.sync(() => {
-          for (const recorded of chunk) {
-            state = evolve(behaviour, state, recorded.at, recorded.entry)
-            head = headOf(recorded)
-          }
+          for (const recorded of chunk) follow(recorded)
         })
       )
-    )
-    const since = snapshot === null ? 0 : snapshot.head.seq
+    }
+    const from = snapshot?.head ?? genesis(key)
+    const head = last === null ? from : headOf(last)
     return {
       registered,
       state,
       head,
-      snapshot: { seq: since, bytes: from.bytes },
-      entriesSince: head.seq - since
+      snapshotBytes: snapshot?.state.length ?? 0,
+      entriesSince: head.seq - from.seq
     }
   }).pipe(
     Effect.catchTag("EntryUnreadable", (error: EntryUnreadable) => new SessionParked({ ...key, reason: error.message }))
@@ -104,7 +84,7 @@ export const creation = (created: SessionCreated, key: SessionKey): Effect.Effec
       registered,
       state: empty(registered.behaviour),
       head: genesis(key),
-      snapshot: { seq: 0, bytes: 0 },
+      snapshotBytes: 0,
       entriesSince: 0
     })
   )

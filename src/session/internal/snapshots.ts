@@ -23,7 +23,7 @@ export class Snapshots {
   ) {
     this.entries = loaded.entriesSince
     this.bytesSince = loaded.entriesSince * usualBytes
-    this.bytes = loaded.snapshot.bytes
+    this.bytes = loaded.snapshotBytes
   }
 
   /** What to do after an append; `null` if nothing. */

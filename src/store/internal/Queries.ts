@@ -32,6 +32,23 @@ const first = <A, B>(statement: Statement<A & object>, decode: (row: A) => B): E
 const all = <A, B>(statement: Statement<A & object>, decode: (row: A) => B): Effect.Effect<Array<B>, SqlError> =>
   Effect.map(statement, (rows) => rows.map(decode))
 
+/** Of the session that these expressions name: rows as {@link Rows.WakingColumns}, in no order. */
+export const wakingOf = (sql: SqlClient.SqlClient, namespace: Fragment, session: Fragment, limit: Fragment) => {
+  const rows = sql`SELECT * FROM perdure_journal WHERE namespace = ${namespace} AND session = ${session}`
+  return sql`WITH s AS (
+      SELECT s.seq, s.fingerprint, s.chain, s.state FROM perdure_snapshots s
+      JOIN perdure_journal l ON l.namespace = s.namespace AND l.session = s.session AND l.seq = s.seq AND l.chain = s.chain
+      WHERE s.namespace = ${namespace} AND s.session = ${session}
+    )
+    SELECT j.seq, j.epoch, j.at, j.tag, j.command, j.payload, j.digest, j.chain,
+      s.seq AS folded, s.fingerprint, s.chain AS folded_chain, s.state
+    FROM (${rows} AND seq = 1
+      UNION ALL
+      SELECT * FROM (${rows} AND seq > coalesce((SELECT seq FROM s), 1) ORDER BY seq LIMIT ${limit}) AS rest
+    ) AS j
+    LEFT JOIN s ON j.seq = 1`
+}
+
 export const make = ({ sql, now, among, holds, forUpdate, guard }: Dialect) => {
   const write =
     (operation: string) =>
@@ -79,14 +96,11 @@ export const make = ({ sql, now, among, holds, forUpdate, guard }: Dialect) => {
         WHERE excluded.seq >= perdure_snapshots.seq`
     )
 
-  const loadSnapshot: Service["loadSnapshot"] = (namespace, session) =>
-    guard("loadSnapshot")(
-      first(
-        sql<Rows.SnapshotColumns>`SELECT seq, fingerprint, chain, state FROM perdure_snapshots
-          WHERE namespace = ${namespace} AND session = ${session}`,
-        Rows.snapshot
-      )
-    )
+  const waking: Service["waking"] = (namespace, session, limit) =>
+    Effect.map(
+      sql<Rows.WakingColumns>`${wakingOf(sql, sql`${namespace}`, sql`${session}`, sql`${limit}`)} ORDER BY j.seq`,
+      Rows.waking
+    ).pipe(guard("waking"))
 
   const session: Service["session"] = (namespace, id) =>
     guard("session")(
@@ -161,7 +175,7 @@ export const make = ({ sql, now, among, holds, forUpdate, guard }: Dialect) => {
       head,
       accepted,
       saveSnapshot,
-      loadSnapshot,
+      waking,
       session,
       sessions: listed,
       unfinished,

@@ -1,6 +1,6 @@
 /** Between rows of the database and the types of the port. Postgres gives bigints as text, SQLite as numbers. */
 import type { AgentName, Epoch, Namespace, Seq, SessionId, Shard, TimerId } from "../../domain/Id.ts"
-import type { RunnerRow, SessionInfo, SessionRow, SessionStatus, Snapshot, StoredRow, Timer } from "../Store.ts"
+import type { RunnerRow, SessionInfo, SessionRow, SessionStatus, StoredRow, Timer, Waking } from "../Store.ts"
 import { escape, escapeRecord, unescape, unescapeRecord } from "./Escape.ts"
 
 export interface JournalColumns {
@@ -60,19 +60,23 @@ export const sessionValues = (info: SessionRow) =>
     info.updatedAt
   ] as const
 
-export interface SnapshotColumns {
-  readonly seq: unknown
-  readonly fingerprint: string
-  readonly chain: Uint8Array
-  readonly state: Uint8Array
+/** The first row has the snapshot beside it. */
+export interface WakingColumns extends JournalColumns {
+  readonly folded: unknown
+  readonly fingerprint: string | null
+  readonly folded_chain: Uint8Array | null
+  readonly state: Uint8Array | null
 }
 
-export const snapshot = (row: SnapshotColumns): Snapshot => ({
-  seq: Number(row.seq) as Seq,
-  fingerprint: unescape(row.fingerprint),
-  chain: row.chain,
-  state: row.state
-})
+/** @param columns ascending */
+export const waking = (columns: ReadonlyArray<WakingColumns>): Waking => {
+  const { folded, fingerprint, folded_chain: chain, state } = columns[0] ?? {}
+  const has = fingerprint != null && chain != null && state != null
+  return {
+    snapshot: has ? { seq: Number(folded) as Seq, fingerprint: unescape(fingerprint), chain, state } : null,
+    rows: columns.map(stored)
+  }
+}
 
 export interface TimerColumns {
   readonly namespace: string

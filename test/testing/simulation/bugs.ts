@@ -115,6 +115,12 @@ const ignoringEpochs = (): Wraps => {
   }
 }
 
+/** What a row says to those who read it. */
+const reading = (store: Service, change: (row: StoredRow) => StoredRow): Pick<Service, "read" | "waking"> => ({
+  read: (...args) => Effect.map(store.read(...args), (rows) => rows.map(change)),
+  waking: (...args) => Effect.map(store.waking(...args), (found) => ({ ...found, rows: found.rows.map(change) }))
+})
+
 const idOf = (row: StoredRow): StoredRow => {
   if (row.tag !== "CommandAccepted") return row
   const { entry } = JSON.parse(new TextDecoder().decode(row.payload)) as { readonly entry: { readonly id: string } }
@@ -129,7 +135,7 @@ const forgettingWaits = (): Wraps => {
     return { ...row, payload: new TextEncoder().encode(JSON.stringify({ ...rest, entry: { ...entry, retryAt: 1 } })) }
   }
   return {
-    store: (store) => ({ ...store, read: (...args) => Effect.map(store.read(...args), (rows) => rows.map(soon)) })
+    store: (store) => ({ ...store, ...reading(store, soon) })
   }
 }
 
@@ -139,7 +145,7 @@ const forgettingCommands = (): Wraps => ({
     append: (groups) =>
       store.append(groups.map((group) => ({ ...group, rows: group.rows.map((row) => ({ ...row, command: null })) }))),
     accepted: () => Effect.succeed(null),
-    read: (...args) => Effect.map(store.read(...args), (rows) => rows.map(idOf))
+    ...reading(store, idOf)
   })
 })
 
@@ -170,6 +176,8 @@ const writingLate = (areReadable: boolean) => (): Wraps => {
           : []
       )
     )
+  const following = (namespace: string, session: string, last: number): ReadonlyArray<StoredRow> =>
+    areReadable ? unwritten(namespace, session).filter(({ seq }) => seq > last) : []
   return {
     store: (store, process) => {
       const write = () => {
@@ -186,11 +194,13 @@ const writingLate = (areReadable: boolean) => (): Wraps => {
               return groups.map(() => "written" as const)
             }),
           read: (namespace, session, after, limit) =>
-            Effect.map(store.read(namespace, session, after, limit), (rows) => {
-              if (!areReadable) return rows
-              const last = rows[rows.length - 1]?.seq ?? after
-              const more = unwritten(namespace, session).filter(({ seq }) => seq > last)
-              return [...rows, ...more].slice(0, limit)
+            Effect.map(store.read(namespace, session, after, limit), (rows) =>
+              [...rows, ...following(namespace, session, rows[rows.length - 1]?.seq ?? after)].slice(0, limit)
+            ),
+          waking: (namespace, session, limit) =>
+            Effect.map(store.waking(namespace, session, limit), ({ rows, snapshot }) => {
+              const last = Math.max(snapshot?.seq ?? 0, rows[rows.length - 1]?.seq ?? 0)
+              return { snapshot, rows: [...rows, ...following(namespace, session, last)] }
             })
         },
         write
@@ -423,24 +433,14 @@ export const bugs: ReadonlyArray<Bug> = [
   {
     name: "what is parked is forgotten by the next runner",
     breaks: ["I2", "I13"],
-    wraps: () => ({
-      store: (store) => ({
-        ...store,
-        read: (...args) => Effect.map(store.read(...args), (rows) => rows.map(withoutDecision))
-      })
-    }),
+    wraps: () => ({ store: (store) => ({ ...store, ...reading(store, withoutDecision) }) }),
     where: { workload: features.poison },
     faults: () => each((runner) => ({ _tag: "Kill", at: 80_000, runner, downMs: 500, silently: false, moved: false }))
   },
   {
     name: "nobody knows that an attempt has begun by a clock that was ahead",
     breaks: ["I5"],
-    wraps: () => ({
-      store: (store) => ({
-        ...store,
-        read: (...args) => Effect.map(store.read(...args), (rows) => rows.map(withoutBeginning))
-      })
-    }),
+    wraps: () => ({ store: (store) => ({ ...store, ...reading(store, withoutBeginning) }) }),
     where: { workload: alone("busy", '[["ring"]]') },
     faults: ahead
   },

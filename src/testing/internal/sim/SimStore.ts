@@ -16,6 +16,7 @@ import {
   Store,
   type StoredRow,
   type Timer,
+  type Waking,
   type Written
 } from "../../../store/index.ts"
 import { SimBlobs } from "./SimBlobs.ts"
@@ -106,6 +107,14 @@ export class SimStore {
     return this.#sessions.get(keyOf(namespace, session))?.rows ?? []
   }
 
+  #waking(namespace: string, session: string, limit: number): Waking {
+    const rows = this.#rows(namespace, session)
+    const found = this.#sessions.get(keyOf(namespace, session))?.snapshot ?? null
+    const isOf = ({ chain, seq }: StoredRow) => seq === found?.seq && Buffer.compare(chain, found.chain) === 0
+    const snapshot = rows.some(isOf) ? found : null
+    return { snapshot, rows: [...rows.slice(0, 1), ...page(rows, Math.max(1, snapshot?.seq ?? 0), limit)] }
+  }
+
   #write(group: Group): Written {
     const epoch = this.#runners.epochOf(group.shard)
     if (epoch === 0 || epoch !== group.epoch) return "fenced"
@@ -193,7 +202,7 @@ export class SimStore {
           const data = this.#data(namespace, session)
           if (data.snapshot === null || snapshot.seq >= data.snapshot.seq) data.snapshot = snapshot
         }),
-      loadSnapshot: (namespace, session) => at(() => this.#sessions.get(keyOf(namespace, session))?.snapshot ?? null),
+      waking: (namespace, session, limit) => at(() => this.#waking(namespace, session, limit)),
       session: (namespace, session) => at(() => this.#sessions.get(keyOf(namespace, session))?.info ?? null),
       sessions: (filter) => at(() => this.#list(filter)),
       unfinished: (shards) =>

@@ -1,43 +1,43 @@
 /**
- * Reads that are asked for at once go together. A runner that takes over reads dozens of sessions at once, and a statement
- * costs each side more than the rows do: half a millisecond in all, with both on one machine.
+ * Sessions that wake at once are read together. A runner that takes over wakes dozens of them, and a statement costs each
+ * side more than the rows do: half a millisecond in all, with both on one machine.
  */
 import type * as SqlClient from "@effect/sql/SqlClient"
 import { Deferred, Effect, Exit, FiberId } from "effect"
 import type { StoreUnavailable } from "../../domain/Errors.ts"
-import type { Store, StoredRow } from "../Store.ts"
+import type { Store, Waking } from "../Store.ts"
 import { guard } from "./PgFailure.ts"
+import { wakingOf } from "./Queries.ts"
 import * as Rows from "./Rows.ts"
 import { turn } from "./turn.ts"
 
-type Read = Store["Type"]["read"]
+type Wake = Store["Type"]["waking"]
 
 interface Question {
-  readonly of: Parameters<Read>
-  readonly answer: Deferred.Deferred<ReadonlyArray<StoredRow>, StoreUnavailable>
+  readonly of: Parameters<Wake>
+  readonly answer: Deferred.Deferred<Waking, StoreUnavailable>
 }
 
 /** What a statement answers is in memory at once. */
 const questions_max = 16
 
 /** @param alone answers one */
-export const make = (sql: SqlClient.SqlClient, alone: Read): Read => {
+export const make = (sql: SqlClient.SqlClient, alone: Wake): Wake => {
   const answers = (questions: ReadonlyArray<Question>) => {
-    if (questions.length === 1) return Effect.map(alone(...questions[0]!.of), (rows) => [rows])
-    const column = (index: 0 | 1 | 2 | 3) => questions.map((question) => question.of[index])
-    return guard("read")(
-      sql<Rows.JournalColumns & { readonly question: unknown }>`
-        SELECT q.question, j.seq, j.epoch, j.at, j.tag, j.command, j.payload, j.digest, j.chain
-        FROM unnest(${column(0)}::text[], ${column(1)}::text[], ${column(2)}::bigint[], ${column(3)}::bigint[])
-          WITH ORDINALITY AS q (namespace, session, after, most, question)
-        CROSS JOIN LATERAL (SELECT * FROM perdure_journal WHERE namespace = q.namespace AND session = q.session
-          AND seq > q.after ORDER BY seq LIMIT q.most) AS j
-        ORDER BY q.question, j.seq`
+    if (questions.length === 1) return Effect.map(alone(...questions[0]!.of), (found) => [found])
+    const column = (index: 0 | 1 | 2) => questions.map((question) => question.of[index])
+    return guard("waking")(
+      sql<Rows.WakingColumns & { readonly question: unknown }>`
+        SELECT q.question, w.*
+        FROM unnest(${column(0)}::text[], ${column(1)}::text[], ${column(2)}::bigint[])
+          WITH ORDINALITY AS q (namespace, session, most, question)
+        CROSS JOIN LATERAL (${wakingOf(sql, sql`q.namespace`, sql`q.session`, sql`q.most`)}) AS w
+        ORDER BY q.question, w.seq`
     ).pipe(
       Effect.map((rows) => {
-        const found = questions.map((): Array<StoredRow> => [])
-        for (const row of rows) found[Number(row.question) - 1]!.push(Rows.stored(row))
-        return found
+        const found = questions.map((): Array<Rows.WakingColumns> => [])
+        for (const row of rows) found[Number(row.question) - 1]!.push(row)
+        return found.map(Rows.waking)
       })
     )
   }
@@ -68,7 +68,7 @@ export const make = (sql: SqlClient.SqlClient, alone: Read): Read => {
   // Whoever is interrupted after it was the first to ask has asked for the others too.
   return (...of) =>
     Effect.uninterruptibleMask((restore) => {
-      const answer = Deferred.unsafeMake<ReadonlyArray<StoredRow>, StoreUnavailable>(FiberId.none)
+      const answer = Deferred.unsafeMake<Waking, StoreUnavailable>(FiberId.none)
       const isFirst = asked.push({ of, answer }) === 1
       return Effect.zipRight(isFirst ? soon : Effect.void, restore(Deferred.await(answer)))
     })
