@@ -150,10 +150,11 @@ describe("B9: oversized", () => {
           expect(info).toMatchObject({ session: "s", status: "resting" })
           counts = Counting.none()
           yield* history
-          expect(counts.calls["read"]).toBe(1)
-          // The witness sees: asking the session itself wakes it, and that reads.
+          expect(counts.calls).toMatchObject({ read: 1 })
+          expect(counts.calls["waking"]).toBeUndefined()
+          // The witness sees: asking the session itself wakes it.
           yield* Effect.flatMap(Client.existing("s"), (session) => session.state)
-          expect(counts.calls["read"]).toBe(2)
+          expect(counts.calls["waking"]).toBe(1)
         }).pipe(Effect.provide(Layer.provide(counting, [handlers, Anthropic.layer(fake)])))
         yield* Effect.provide(history, Runner.layerReader({ directory: home }))
       })
