@@ -68,6 +68,8 @@ const idleMs = 10_000
 const answerMs = 2_000
 /** How long the host may be silent before calls go on under this runner's part. */
 export const unreachableMs = 5_000
+/** And for one that has never heard of a host: no host has set its part aside. */
+export const unheardMs = 30_000
 /** How long to wait before asking again. */
 const againMs = 200
 
@@ -354,7 +356,8 @@ export class Lane {
 
   private goAlone(): void {
     const now = this.around.now()
-    if (this.silentSince === null || now - this.silentSince < unreachableMs) return
+    const patience = this.copy === null ? unheardMs : unreachableMs
+    if (this.silentSince === null || now - this.silentSince < patience) return
     const runners = Math.max(1, this.around.runners())
     const alone = this.alone ?? new Alone<Waiting>(this.lane, this.copy, runners, this.permits.memory, now)
     this.alone = alone
