@@ -143,11 +143,16 @@ const make = Effect.gen(function* () {
     if (failure !== null) return yield* failure
     const [first] = entries
     if (first === undefined) return null
-    const hasMore = rows.length > pageRows
-    if (snapshot === null) return { first, snapshot, entries, hasMore } satisfies Waking
-    const { chain, fingerprint, seq, state } = snapshot
-    const head = { seq, chain: Codec.own(chain) }
-    return { first, snapshot: { head, fingerprint, state }, entries: entries.slice(1), hasMore } satisfies Waking
+    return {
+      first,
+      snapshot: snapshot && {
+        head: { seq: snapshot.seq, chain: Codec.own(snapshot.chain) },
+        fingerprint: snapshot.fingerprint,
+        state: snapshot.state
+      },
+      entries: snapshot === null ? entries : entries.slice(1),
+      hasMore: rows.length > pageRows
+    } satisfies Waking
   })
 
   return { append, page, read, head, accepted, verify, saveSnapshot, waking }

@@ -1,5 +1,5 @@
 export * as Codec from "./Codec.ts"
 export { EntryUnreadable } from "./EntryUnreadable.ts"
-export { type Append, type Appended, genesis, type Head, Journal, type Snapshot } from "./Journal.ts"
+export { type Append, type Appended, genesis, type Head, Journal, type Snapshot, type Waking } from "./Journal.ts"
 export { defaults as journalDefaults, JournalSettings, type Values as JournalSettingsValues } from "./Settings.ts"
 export type { Problem, Verified } from "./Verified.ts"

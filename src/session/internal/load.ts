@@ -1,12 +1,12 @@
 /** Waking: snapshot + the entries after it → state. */
-import { Effect, Stream } from "effect"
+import { Chunk, Effect, Stream } from "effect"
 import type { Recorded, SessionCreated } from "../../domain/Entry.ts"
 import { type AgentUnknown, SessionParked, type StoreUnavailable } from "../../domain/Errors.ts"
 import type { SessionKey } from "../../domain/Id.ts"
 import { type EntryUnreadable, genesis, type Head, Journal } from "../../journal/index.ts"
 import type { Behaviour } from "../Behaviour.ts"
 import { type Registered, Registry } from "../Registry.ts"
-import { empty, evolve, type SessionState } from "../State.ts"
+import { empty, fold, type SessionState } from "../State.ts"
 
 export interface Loaded {
   readonly registered: Registered
@@ -43,23 +43,21 @@ export const load = (
     const snapshot = isOurs ? waking.snapshot : null
     let state: SessionState =
       snapshot === null ? empty(behaviour) : (JSON.parse(new TextDecoder().decode(snapshot.state)) as SessionState)
-    let last: Recorded | null = null
-    const follow = (recorded: Recorded) => {
-      state = evolve(behaviour, state, recorded.at, recorded.entry)
-      last = recorded
+    const from = snapshot?.head ?? genesis(key)
+    let head = from
+    const follow = (entries: ReadonlyArray<Recorded>) => {
+      state = fold(behaviour, state, entries)
+      const last = entries[entries.length - 1]
+      if (last !== undefined) head = headOf(last)
     }
     // What follows a snapshot that is not ours follows nothing that we have.
     const follows = waking.snapshot === snapshot
-    if (follows) waking.entries.forEach(follow)
+    if (follows) follow(waking.entries)
     if (!follows || waking.hasMore) {
-      yield* Stream.runForEachChunk(journal.read(key, state.seq), (chunk) =>
-        Effect.sync(() => {
-          for (const recorded of chunk) follow(recorded)
-        })
+      yield* Stream.runForEachChunk(journal.read(key, head.seq), (chunk) =>
+        Effect.sync(() => follow(Chunk.toReadonlyArray(chunk)))
       )
     }
-    const from = snapshot?.head ?? genesis(key)
-    const head = last === null ? from : headOf(last)
     return {
       registered,
       state,

@@ -19,6 +19,7 @@ import {
   type Waking,
   type Written
 } from "../../../store/index.ts"
+import { Codec } from "../../../journal/index.ts"
 import { SimBlobs } from "./SimBlobs.ts"
 import { compare, SimRunners } from "./SimRunners.ts"
 
@@ -110,7 +111,7 @@ export class SimStore {
   #waking(namespace: string, session: string, limit: number): Waking {
     const rows = this.#rows(namespace, session)
     const found = this.#sessions.get(keyOf(namespace, session))?.snapshot ?? null
-    const isOf = ({ chain, seq }: StoredRow) => seq === found?.seq && Buffer.compare(chain, found.chain) === 0
+    const isOf = ({ chain, seq }: StoredRow) => seq === found?.seq && Codec.sameBytes(chain, found.chain)
     const snapshot = rows.some(isOf) ? found : null
     return { snapshot, rows: [...rows.slice(0, 1), ...page(rows, Math.max(1, snapshot?.seq ?? 0), limit)] }
   }
