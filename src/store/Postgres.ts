@@ -93,7 +93,8 @@ const make = Effect.fnUntraced(function* (options: Options) {
   const { left, ...runners } = PgRunners.make(sql, presence, now)
   // With fewer the others would wait for what it keeps.
   const canKeep = (options.maxConnections ?? defaults.maxConnections) >= connections_roomy
-  const appended = append(canKeep ? yield* PgConnection.preparedOnOne(sql) : PgConnection.prepared(sql))
+  const prepared = PgConnection.prepared(sql)
+  const appended = append(canKeep ? yield* PgConnection.preparedOnOne(sql) : prepared)
   const queries = Queries.make({
     sql,
     now: Effect.succeed(now),
@@ -106,7 +107,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     driver: "postgres",
     ...queries,
     ...runners,
-    waking: PgWaking.make(sql, queries.waking),
+    waking: PgWaking.make(sql, prepared),
     append: (groups) => guard("append")(appended(groups)),
     unregister: (address, incarnation) =>
       Effect.zipLeft(queries.unregister(address, incarnation), left(address, incarnation))

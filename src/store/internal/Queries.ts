@@ -32,13 +32,19 @@ const first = <A, B>(statement: Statement<A & object>, decode: (row: A) => B): E
 const all = <A, B>(statement: Statement<A & object>, decode: (row: A) => B): Effect.Effect<Array<B>, SqlError> =>
   Effect.map(statement, (rows) => rows.map(decode))
 
-/** Of the session that these expressions name: rows as {@link Rows.WakingColumns}, in no order. */
+/**
+ * Of the session that these expressions name: rows as {@link Rows.WakingColumns}, in no order.
+ *
+ * The row that proves a snapshot is asked for by its seq. As a join, and without statistics, Postgres looked for it among
+ * all of the session.
+ */
 export const wakingOf = (sql: SqlClient.SqlClient, namespace: Fragment, session: Fragment, limit: Fragment) => {
   const rows = sql`SELECT * FROM perdure_journal WHERE namespace = ${namespace} AND session = ${session}`
   return sql`WITH s AS (
-      SELECT s.seq, s.fingerprint, s.chain, s.state FROM perdure_snapshots s
-      JOIN perdure_journal l ON l.namespace = s.namespace AND l.session = s.session AND l.seq = s.seq AND l.chain = s.chain
-      WHERE s.namespace = ${namespace} AND s.session = ${session}
+      SELECT seq, fingerprint, chain, state FROM perdure_snapshots s
+      WHERE namespace = ${namespace} AND session = ${session} AND chain = (
+        SELECT chain FROM perdure_journal WHERE namespace = s.namespace AND session = s.session AND seq = s.seq
+      )
     )
     SELECT j.seq, j.epoch, j.at, j.tag, j.command, j.payload, j.digest, j.chain,
       s.seq AS folded, s.fingerprint, s.chain AS folded_chain, s.state
