@@ -47,6 +47,30 @@ it.scoped("shards that a runner was given without learning it are given back, fo
   })
 )
 
+it.scoped("a shard that is given late, when another question has been answered meanwhile, is given back", () =>
+  Effect.gen(function* () {
+    const data = new SimStore(() => 0)
+    const port = data.connect("one")
+    let late: ReturnType<typeof port.acquire> | undefined
+    // The first question stays on its way.
+    const acquire: Store["Type"]["acquire"] = (...args) => {
+      if (late !== undefined) return port.acquire(...args)
+      late = port.acquire(...args)
+      return lost
+    }
+    const one = yield* runner({ ...port, acquire }, 1)
+    const two = yield* runner(data.connect("two"), 2)
+    expect((yield* two.storage.acquire(two.address, shards)).length).toBe(3)
+    yield* Effect.flip(one.storage.acquire(one.address, shards))
+    expect(yield* one.storage.acquire(one.address, shards)).toEqual([])
+    yield* two.storage.release(two.address, shards[0]!)
+    expect((yield* late!).map(({ shard }) => shard)).toEqual(["default:1"])
+    expect(yield* two.storage.acquire(two.address, shards)).toHaveLength(2)
+    yield* TestClock.adjust(Duration.millis(500))
+    expect(yield* two.storage.acquire(two.address, shards)).toHaveLength(3)
+  })
+)
+
 it.scoped("a shard whose epoch was forgotten is not kept, so that it is taken anew", () =>
   Effect.gen(function* () {
     const one = yield* runner(new SimStore(() => 0).connect("one"), 1)

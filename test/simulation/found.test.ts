@@ -370,4 +370,23 @@ describe("found by the simulator", { retry: 0 }, () => {
         { _tag: "Kill", at: 246, runner: 1, downMs: 85, silently: false, moved: false }
       ])
   )
+
+  it.effect("a shard that is given to its runner late, when that has asked again and been refused, is given back", () =>
+    // Nobody had it for as long as that runner lived: its question had been slow, and the answer to the next one was taken
+    // for the end of both (s13br4limits/390).
+    soaked(features.limits, "s13br4limits/390", [
+      { _tag: "Jump", at: 284, runner: 1, ms: 1, reads: 0 },
+      { _tag: "Cut", at: 2_115 },
+      { _tag: "Store", at: 2_210, ms: 54, how: "silent" },
+      { _tag: "Jump", at: 5_057, runner: 2, ms: -415, reads: 122 },
+      { _tag: "Cut", at: 5_132 },
+      { _tag: "Cut", at: 6_899 },
+      { _tag: "Store", at: 7_107, ms: 67, how: "refusing" },
+      { _tag: "Jump", at: 7_130, runner: 2, ms: 22_144, reads: 46 },
+      { _tag: "ClientLost", at: 9_089, downMs: 2_375 },
+      { _tag: "Store", at: 9_628, ms: 14_221, how: "slow" },
+      { _tag: "Store", at: 9_658, ms: 6_179, how: "silent" },
+      { _tag: "ClientLost", at: 11_194, downMs: 427 }
+    ])
+  )
 })

@@ -6,7 +6,11 @@ import { OneAtATime } from "../../domain/OneAtATime.ts"
 /** For how long a question that was not answered may still be granted: as long as the store lets a statement run. */
 const doubtMs = 60_000
 
+/** In milliseconds, by a clock that nobody sets. */
+const now = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
+
 export class Doubts {
+  /** When each was last asked for in vain. An answer to another question does not end it: the first may be on its way yet. */
   private readonly since = new Map<Shard, number>()
   private readonly oneAtATime = new OneAtATime().run
 
@@ -14,12 +18,11 @@ export class Doubts {
   asking<A, E, R>(shards: ReadonlyArray<Shard>, ask: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return ask.pipe(
       Effect.onExit((exit) =>
-        Effect.map(Clock.currentTimeMillis, (now) => {
-          for (const shard of shards) {
-            if (Exit.isSuccess(exit)) this.since.delete(shard)
-            else this.since.set(shard, now)
-          }
-        })
+        Exit.isSuccess(exit)
+          ? Effect.void
+          : Effect.map(now, (at) => {
+              for (const shard of shards) this.since.set(shard, at)
+            })
       ),
       this.oneAtATime
     )
@@ -32,10 +35,10 @@ export class Doubts {
   ): Effect.Effect<void, E> {
     return Effect.gen(this, function* () {
       if (this.since.size === 0) return
-      const now = yield* Clock.currentTimeMillis
+      const at = yield* now
       const ghosts = [...this.since.keys()].filter((shard) => !isKnown(shard))
       if (ghosts.length > 0) yield* release(ghosts)
-      for (const [shard, since] of this.since) if (now - since > doubtMs) this.since.delete(shard)
+      for (const [shard, since] of this.since) if (at - since > doubtMs) this.since.delete(shard)
     }).pipe(this.oneAtATime)
   }
 }
