@@ -125,6 +125,18 @@ const unnamed = new StoreUnusable({
     "no database is named: set PERDURE_DATABASE_URL (or DATABASE_URL) to a Postgres, e.g. postgres://USER:PASSWORD@HOST:5432/DATABASE"
 })
 
+/** A variable that is not of its form is said to be so: `Config`'s own complaint does not say what is wanted. */
+const variable = <A>(name: string, config: (name: string) => Config.Config<A>, otherwise: A, form: string) =>
+  Effect.mapError(
+    Config.withDefault(config(name), otherwise),
+    () => new StoreUnusable({ reason: `${name} is not valid: write ${form}` })
+  )
+
+const connections = (name: string) =>
+  Config.validate(Config.integer(name), { message: "is at least 2", validation: (count) => count >= 2 })
+
+const durationForm = `a number and a unit, e.g. "500 millis" or "5 seconds"`
+
 /**
  * {@link layer}, from `PERDURE_DATABASE_URL` (or `DATABASE_URL`), `PERDURE_DATABASE_CONNECTIONS`,
  * `PERDURE_DATABASE_CONNECT_TIMEOUT` and `PERDURE_DATABASE_STATEMENT_TIMEOUT`.
@@ -134,18 +146,23 @@ export const layerConfig: Layer.Layer<Store, StoreUnusable | StoreUnavailable | 
     Effect.map(
       Effect.all({
         url: Effect.mapError(urlConfig, (error) => (ConfigError.isMissingDataOnly(error) ? unnamed : error)),
-        maxConnections: Config.integer("PERDURE_DATABASE_CONNECTIONS").pipe(
-          Config.validate({
-            message: "is at least 2: a runner's presence has one for itself",
-            validation: (connections) => connections >= 2
-          }),
-          Config.withDefault(defaults.maxConnections)
+        maxConnections: variable(
+          "PERDURE_DATABASE_CONNECTIONS",
+          connections,
+          defaults.maxConnections,
+          "a whole number from 2 on, for a runner's presence has one connection for itself"
         ),
-        connectTimeout: Config.duration("PERDURE_DATABASE_CONNECT_TIMEOUT").pipe(
-          Config.withDefault(Duration.decode(defaults.connectTimeout))
+        connectTimeout: variable(
+          "PERDURE_DATABASE_CONNECT_TIMEOUT",
+          Config.duration,
+          Duration.decode(defaults.connectTimeout),
+          durationForm
         ),
-        statementTimeout: Config.duration("PERDURE_DATABASE_STATEMENT_TIMEOUT").pipe(
-          Config.withDefault(Duration.decode(defaults.statementTimeout))
+        statementTimeout: variable(
+          "PERDURE_DATABASE_STATEMENT_TIMEOUT",
+          Config.duration,
+          Duration.decode(defaults.statementTimeout),
+          durationForm
         )
       }),
       layer

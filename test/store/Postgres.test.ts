@@ -101,6 +101,10 @@ describe("a Postgres database", () => {
         url.hostname = "nowhere.invalid"
       })
       expect(host.message).toMatch(/nowhere.invalid.*(not known|resolved)/)
+      const certificate = yield* refused((url) => {
+        url.search = "?sslmode=verify-full&sslrootcert=/nowhere/ca.pem"
+      })
+      expect(certificate.message).toMatch(/a file .* not there: .*sslrootcert/)
       const text = yield* Effect.flip(Effect.scoped(open(Redacted.make("canary-not-a-url"))))
       expect(text).toBeInstanceOf(StoreUnusable)
       expect(text.message).not.toContain("canary")
@@ -113,6 +117,31 @@ describe("a Postgres database", () => {
       const error = yield* Effect.flip(Layer.build(Layer.provide(Postgres.layerConfig, empty)))
       expect(error).toBeInstanceOf(StoreUnusable)
       expect(error.message).toContain("set PERDURE_DATABASE_URL")
+    })
+  )
+
+  it.scopedLive("that is not configured well is refused with the variable and its form, not its value", () =>
+    Effect.gen(function* () {
+      const wrong = {
+        PERDURE_DATABASE_CONNECTIONS: ["canary", "1"],
+        PERDURE_DATABASE_CONNECT_TIMEOUT: ["canary", "5"],
+        PERDURE_DATABASE_STATEMENT_TIMEOUT: ["canary"]
+      }
+      for (const [name, values] of Object.entries(wrong)) {
+        for (const value of values) {
+          const set = ConfigProvider.fromMap(
+            new Map([
+              ["DATABASE_URL", "postgres://localhost:1/x"],
+              [name, value]
+            ])
+          )
+          const layer = Layer.provide(Postgres.layerConfig, Layer.setConfigProvider(set))
+          const error = yield* Effect.flip(Layer.build(layer))
+          expect(error).toBeInstanceOf(StoreUnusable)
+          expect(error.message).toContain(`${name} is not valid: write a`)
+          expect(error.message).not.toContain("canary")
+        }
+      }
     })
   )
 

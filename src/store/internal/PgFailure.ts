@@ -24,6 +24,7 @@ export const isUnique = (cause: unknown): boolean => codeOf(cause) === "23505"
 
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: "nothing listens there: start Postgres, or check the host and port in the database URL",
+  ENOENT: "a file that the database URL names is not there: its socket's directory, sslrootcert, sslcert or sslkey",
   ENOTFOUND: "the host is not known: check the database URL",
   EAI_AGAIN: "the host's name cannot be resolved now: check the network",
   EHOSTUNREACH: "the host cannot be reached: check the network",
