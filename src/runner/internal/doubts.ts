@@ -1,13 +1,11 @@
 /** Shards that were asked for without an answer: they may be ours by the store, and nobody here knows it. */
-import { Clock, Effect, Exit } from "effect"
+import { Effect, Exit } from "effect"
 import type { Shard } from "../../domain/Id.ts"
 import { OneAtATime } from "../../domain/OneAtATime.ts"
+import { monotonic } from "./monotonic.ts"
 
 /** For how long a question that was not answered may still be granted: as long as the store lets a statement run. */
 const doubtMs = 60_000
-
-/** In milliseconds, by a clock that nobody sets. */
-const now = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1_000_000n))
 
 export class Doubts {
   /** When each was last asked for in vain. An answer to another question does not end it: the first may be on its way yet. */
@@ -20,7 +18,7 @@ export class Doubts {
       Effect.onExit((exit) =>
         Exit.isSuccess(exit)
           ? Effect.void
-          : Effect.map(now, (at) => {
+          : Effect.map(monotonic, (at) => {
               for (const shard of shards) this.since.set(shard, at)
             })
       ),
@@ -35,7 +33,7 @@ export class Doubts {
   ): Effect.Effect<void, E> {
     return Effect.gen(this, function* () {
       if (this.since.size === 0) return
-      const at = yield* now
+      const at = yield* monotonic
       const ghosts = [...this.since.keys()].filter((shard) => !isKnown(shard))
       if (ghosts.length > 0) yield* release(ghosts)
       for (const [shard, since] of this.since) if (at - since > doubtMs) this.since.delete(shard)

@@ -6,6 +6,7 @@
  */
 import { Clock, Duration, Effect, type Scope } from "effect"
 import type { StoreUnavailable } from "../../domain/Errors.ts"
+import { monotonic } from "./monotonic.ts"
 
 export interface Options {
   readonly heartbeat: Duration.DurationInput
@@ -33,7 +34,6 @@ export const make = (options: Options): Effect.Effect<Heartbeat, never, Scope.Sc
   Effect.gen(function* () {
     const interval = Duration.toMillis(options.heartbeat)
     const expiry = Duration.toMillis(options.heartbeatExpiry)
-    const now = Effect.map(Clock.currentTimeNanos, (nanos) => Number(nanos / 1000n) / 1000)
     const due = Effect.unsafeMakeLatch(false)
     /** When the last heartbeat that was answered was sent; `null` before the first. */
     let confirmedAt: number | null = null
@@ -52,7 +52,7 @@ export const make = (options: Options): Effect.Effect<Heartbeat, never, Scope.Sc
     yield* Effect.gen(function* () {
       yield* Effect.raceFirst(Effect.sleep(interval), due.await)
       due.unsafeClose()
-      const sentAt = yield* now
+      const sentAt = yield* monotonic
       const answer = yield* options.beat.pipe(
         // On a connection that leads nowhere it would wait for a minute, while another one may be made.
         Effect.disconnect,
@@ -62,7 +62,7 @@ export const make = (options: Options): Effect.Effect<Heartbeat, never, Scope.Sc
       if (!answer.value) return yield* options.onDead
       yield* confirm(sentAt)
       // What was asked long ago says little of now.
-      if ((yield* now) - sentAt > interval) due.unsafeOpen()
+      if ((yield* monotonic) - sentAt > interval) due.unsafeOpen()
     }).pipe(
       // A store that does not answer is no verdict: the next heartbeat that gets through brings one.
       Effect.catchAll((error) => Effect.logWarning(error.message)),
@@ -71,11 +71,11 @@ export const make = (options: Options): Effect.Effect<Heartbeat, never, Scope.Sc
     )
 
     yield* Effect.gen(function* () {
-      let before = yield* now
+      let before = yield* monotonic
       let patientUntil = Number.NEGATIVE_INFINITY
       while (true) {
         yield* Effect.sleep(interval)
-        const at = yield* now
+        const at = yield* monotonic
         // Awake after a pause of our own: the store may be well, and is asked first.
         if (at - before > 2 * interval) patientUntil = at + interval
         before = at
@@ -93,6 +93,6 @@ export const make = (options: Options): Effect.Effect<Heartbeat, never, Scope.Sc
       suspect: () => due.unsafeOpen(),
       isLost: () => lost,
       heardAt: () => heardAt,
-      confirm: Effect.flatMap(now, confirm)
+      confirm: Effect.flatMap(monotonic, confirm)
     }
   })

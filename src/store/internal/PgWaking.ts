@@ -5,7 +5,6 @@
  * Both statements are prepared: to plan one takes longer than to run it for a young session.
  */
 import type * as SqlClient from "@effect/sql/SqlClient"
-import type { Fragment } from "@effect/sql/Statement"
 import { Deferred, Effect, Exit, FiberId } from "effect"
 import type { StoreUnavailable } from "../../domain/Errors.ts"
 import type { Store, Waking } from "../Store.ts"
@@ -27,12 +26,11 @@ const questions_max = 16
 
 export const make = (sql: SqlClient.SqlClient, run: PgConnection.Prepared): Wake => {
   const [$1, $2, $3] = [sql.literal("$1"), sql.literal("$2"), sql.literal("$3")]
-  const textOf = (statement: Fragment) => sql`${statement}`.compile()[0]
-  const one = textOf(sql`${wakingOf(sql, $1, $2, $3)} ORDER BY j.seq`)
-  const many = textOf(sql`SELECT q.question, w.*
+  const [one] = sql`${wakingOf(sql, $1, $2, $3)} ORDER BY j.seq`.compile()
+  const [many] = sql`SELECT q.question, w.*
     FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY AS q (namespace, session, most, question)
     CROSS JOIN LATERAL (${wakingOf(sql, sql`q.namespace`, sql`q.session`, sql`q.most`)}) AS w
-    ORDER BY q.question, w.seq`)
+    ORDER BY q.question, w.seq`.compile()
 
   const answers = (questions: ReadonlyArray<Question>) => {
     if (questions.length === 1) {

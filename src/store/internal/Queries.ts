@@ -1,4 +1,4 @@
-/** What both databases are asked in the same words: everything but the append, presence and taking shards. */
+/** What both databases are asked in the same words: everything but the append, waking, presence and taking shards. */
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Fragment, Statement } from "@effect/sql/Statement"
@@ -102,12 +102,6 @@ export const make = ({ sql, now, among, holds, forUpdate, guard }: Dialect) => {
         WHERE excluded.seq >= perdure_snapshots.seq`
     )
 
-  const waking: Service["waking"] = (namespace, session, limit) =>
-    Effect.map(
-      sql<Rows.WakingColumns>`${wakingOf(sql, sql`${namespace}`, sql`${session}`, sql`${limit}`)} ORDER BY j.seq`,
-      Rows.waking
-    ).pipe(guard("waking"))
-
   const session: Service["session"] = (namespace, id) =>
     guard("session")(
       first(sql<Rows.SessionColumns>`${sessions} WHERE namespace = ${namespace} AND session = ${id}`, Rows.session)
@@ -181,7 +175,6 @@ export const make = ({ sql, now, among, holds, forUpdate, guard }: Dialect) => {
       head,
       accepted,
       saveSnapshot,
-      waking,
       session,
       sessions: listed,
       unfinished,

@@ -163,16 +163,26 @@ export const make = ({ client: sql, transaction }: Sqlite): Service => {
       })
     ).pipe(guard("acquire"))
 
+  const inTurn: Queries.Dialect["guard"] = (operation) => (effect) => guard(operation)(Effect.zipRight(turn, effect))
+
+  const waking: Service["waking"] = (namespace, session, limit) =>
+    Effect.map(
+      sql<Rows.WakingColumns>`${Queries.wakingOf(sql, sql`${namespace}`, sql`${session}`, sql`${limit}`)}
+        ORDER BY j.seq`,
+      Rows.waking
+    ).pipe(inTurn("waking"))
+
   return {
     driver: "sqlite",
     append,
+    waking,
     register,
     runners,
     acquire,
     ...Queries.make({
       sql,
       now,
-      guard: (operation) => (effect) => guard(operation)(Effect.zipRight(turn, effect)),
+      guard: inTurn,
       among: (column, values) => sql`${column} IN (SELECT value FROM json_each(${JSON.stringify(values)}))`,
       holds: (column, attributes) => sql`NOT EXISTS (SELECT 1 FROM json_each(${attributes}) wanted WHERE NOT EXISTS
         (SELECT 1 FROM json_each(${column}) had WHERE had.key = wanted.key AND had.value = wanted.value))`,
