@@ -12,9 +12,9 @@
  * | refused (429) | nothing until the time that it named, five minutes at most; then a few, and from then on as many as were taken the last time |
  */
 import { Meter } from "./internal/Meter.ts"
-import { type Left, Told } from "./internal/Told.ts"
+import { type Heard, type Left, Told } from "./internal/Told.ts"
 
-export type { Left }
+export type { Heard, Left }
 
 /** What is told of a limit. Nothing is a limit that is not known. */
 export interface Rates {
@@ -26,12 +26,6 @@ export interface Rates {
   readonly concurrent?: number | undefined
   /** How long the provider's window is, in milliseconds: a minute with all that we know. */
   readonly perMs: number
-}
-
-/** What an answer's headers say. */
-export interface Heard {
-  readonly requests?: Left | undefined
-  readonly tokens?: Left | undefined
 }
 
 /** What a limiter has found out. */
@@ -48,6 +42,9 @@ export interface Spent {
   readonly requests: number
   readonly tokens: number
 }
+
+/** What is set aside of it. */
+export type Share = Omit<Spent, "leftMs">
 
 /** Calls at once while nothing is known, and after something was refused. */
 export const firstAtOnce = 16
@@ -353,6 +350,18 @@ export class Limiter {
       this.requests.expire(requests, now + leftMs)
       this.tokens.expire(tokens, now + leftMs)
     }
+  }
+
+  /** Sets something aside for somebody who may spend it without a word. */
+  reserve({ requests, tokens }: Share): void {
+    this.requests.begin(requests)
+    this.tokens.begin(tokens)
+  }
+
+  /** It counts no more: what of it was spent is said otherwise. */
+  release({ requests, tokens }: Share): void {
+    this.requests.revoke(requests)
+    this.tokens.revoke(tokens)
   }
 
   /** What counts now, for whoever is to go on with it: never younger than it is. */

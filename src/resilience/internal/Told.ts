@@ -1,4 +1,4 @@
-/** What a provider's answers say is left of one resource. Plain data: times in milliseconds are passed in. */
+/** What a provider's answers say is left. Plain data: times in milliseconds are passed in. */
 
 /** One resource, as an answer speaks of it. */
 export interface Left {
@@ -7,6 +7,12 @@ export interface Left {
   readonly remaining: number
   /** In how many milliseconds all of it is there again. */
   readonly resetMs: number
+}
+
+/** What an answer's headers say. */
+export interface Heard {
+  readonly requests?: Left | undefined
+  readonly tokens?: Left | undefined
 }
 
 interface Said extends Left {

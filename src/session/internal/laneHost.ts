@@ -8,12 +8,14 @@
  */
 import { Effect, type Fiber } from "effect"
 import { FairQueue, Limiter, type RateLimits } from "../../resilience/index.ts"
+import { addressOf } from "./errandProtocol.ts"
 import { Ahead } from "./laneAhead.ts"
 import { answered, Breakers } from "./laneBreakers.ts"
 import { guest, idOf, type Known, type Waiting } from "./laneGuest.ts"
 import type { Begun, Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
 import { evenly, isFresher, left, Settling, since } from "./laneSettling.ts"
 import { Later } from "./later.ts"
+import { Unheard } from "./laneUnheard.ts"
 import { warn } from "./laneWarning.ts"
 import { Waiters } from "./waiters.ts"
 
@@ -46,8 +48,7 @@ export class LaneHost {
   private readonly ahead = new Ahead()
   private spares = 0
   private isClosed = false
-  /** Runners that are not heard of, and until when their part is reserved. */
-  private readonly unheard = new Map<string, number>()
+  private readonly unheard: Unheard
   /** When something may begin that may not yet. */
   private readonly later: Later
   private sweptAt: number
@@ -68,6 +69,7 @@ export class LaneHost {
     this.sweptAt = around.now()
     this.limiter = new Limiter.Limiter(lane.rates)
     this.breakers = new Breakers(lane.breaker)
+    this.unheard = new Unheard(this.limiter, around)
     this.later = new Later(around, () => this.pump())
     this.settling = lane.rates.requests === undefined || forgets ? null : new Settling(around.now())
   }
@@ -119,10 +121,10 @@ export class LaneHost {
       if (now - known.seenAt > renewMs && this.around.isGone(known.name)) this.lose(known)
       else if (now - known.dueAt > silenceMs) {
         this.lose(known)
-        this.unheard.set(known.name, now)
+        this.unheard.add(addressOf(known.name), known.name)
       }
     }
-    for (const [name, from] of this.unheard) if (from <= now) this.reserve(name, now)
+    this.unheard.sweep()
     this.acknowledge()
     this.pump()
   }
@@ -156,6 +158,7 @@ export class LaneHost {
   private join(name: string): Known {
     const known = guest(name, this.around.now())
     this.runners.set(name, known)
+    this.unheard.heard(name)
     return known
   }
 
@@ -211,19 +214,6 @@ export class LaneHost {
     if (failure === "RateLimited") this.warnedUntil = warn(this.around, this.lane.name, this.limiter, this.warnedUntil)
     const isOther = this.breakers.judge(report, probe !== null, permit.isAnswering, this.around.now())
     if (isOther || failure === "RateLimited") this.tell()
-  }
-
-  /** One that is there and not heard of goes on by itself, under its part of the limit: that is not given to others. */
-  private reserve(name: string, now: number): void {
-    if (this.around.isGone(name) || this.runners.has(name)) {
-      this.unheard.delete(name)
-      return
-    }
-    const { perMs } = this.lane.rates
-    const { requestLimit = 0, tokenLimit = 0 } = this.limiter
-    const part = (all: number) => Math.floor(all / Math.max(1, this.around.runners().length))
-    this.limiter.inherit(now, [{ leftMs: perMs, requests: part(requestLimit), tokens: part(tokenLimit) }])
-    this.unheard.set(name, now + perMs)
   }
 
   /** All runners are to know at once. */
@@ -294,6 +284,8 @@ export class LaneHost {
     const until = this.settling.waitsUntil(now, this.runners.keys(), this.around.runners)
     if (until !== null) return until
     this.settling = null
+    const heard = new Set([...this.runners.keys()].map(addressOf))
+    for (const address of this.around.runners()) if (!heard.has(address)) this.unheard.add(address)
     if (this.before === null && this.around.isSuccessor) this.limiter.inherit(now, evenly(this.lane.rates))
     return null
   }
