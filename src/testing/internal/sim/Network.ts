@@ -4,7 +4,8 @@
  * A connection is what TCP makes of a bad network: bytes come in order and once, late or never. What is doubled or
  * overtaken is so because somebody asked again over another connection, or after a time-out.
  *
- * - A process that dies: its kernel closes its connections, unless the whole machine is gone; then there is silence.
+ * - A process that dies: its kernel closes its connections, unless the whole machine is gone; then there is silence, until
+ *   another one has its address: what is sent again and again comes there, and is answered with a reset.
  * - A process that is stopped: its kernel accepts connections and bytes; it answers when it goes on.
  * - A partition: bytes wait (they are sent again and again) until it ends.
  */
@@ -32,7 +33,10 @@ export class Network {
   readonly #ends = new Set<End>()
   /** Pairs of machines that do not hear each other. */
   readonly #cuts = new Set<string>()
-  readonly #gone = new Set<SimProcess>()
+  /** Where processes have listened. */
+  readonly #addresses = new Map<SimProcess, string>()
+  /** Addresses of machines that are gone, and the connections to them over which something is sent again and again. */
+  readonly #silent = new Map<string, Set<End>>()
   readonly #held: Array<() => boolean> = []
 
   constructor(
@@ -56,6 +60,9 @@ export class Network {
   listen(process: SimProcess, address: string, accept: (end: End) => void): () => void {
     const listener = { process, accept }
     this.#listeners.set(address, listener)
+    this.#addresses.set(process, address)
+    for (const end of this.#silent.get(address) ?? []) this.#reset(end, process)
+    this.#silent.delete(address)
     process.onDeath(() => this.#forget(address, listener))
     return () => this.#forget(address, listener)
   }
@@ -90,7 +97,7 @@ export class Network {
     }
     const listener = this.#listeners.get(address)
     // A machine that is gone does not even refuse.
-    if (listener !== undefined && this.#gone.has(listener.process)) return () => {}
+    if (this.#silent.has(address)) return () => {}
     this.#carry(from, listener?.process ?? from, knock)
     return () => {
       given = true
@@ -126,13 +133,34 @@ export class Network {
 
   /** Bytes and closing come in the order in which they were sent, partitions included. */
   #arrive(from: End, to: End, happen: () => void): void {
-    if (to.process.state === "dead") return
+    if (to.process.state === "dead") {
+      this.#sendAgain(from, to)
+      return
+    }
     if (to.held !== null || this.#isCut(from.process, to.process)) {
       if (to.held === null) this.#hold(from, to)
       to.held!.push(happen)
       return
     }
     to.process.task(happen)
+  }
+
+  /** Nobody has had what was sent: whoever has the address now knows nothing of the connection. */
+  #sendAgain(from: End, to: End): void {
+    const address = this.#addresses.get(to.process)
+    if (address === undefined) return
+    const listener = this.#listeners.get(address)
+    if (listener === undefined) this.#silent.get(address)?.add(from)
+    else this.#reset(from, listener.process)
+  }
+
+  /** After the way back, and a pause between two times that it was sent. */
+  #reset(end: End, by: SimProcess): void {
+    const reset = () => {
+      this.#ends.delete(end)
+      end.close("reset")
+    }
+    this.world.after(this.#random.skewed(1, 2_000), () => this.#carry(by, end.process, reset))
   }
 
   #hold(from: End, to: End): void {
@@ -167,7 +195,8 @@ export class Network {
 
   /** @param silently the machine is gone too: nobody is told */
   died(process: SimProcess, silently: boolean): void {
-    if (silently) this.#gone.add(process)
+    const address = this.#addresses.get(process)
+    if (silently && address !== undefined) this.#silent.set(address, new Set())
     for (const end of [...this.#ends]) {
       if (end.process !== process) continue
       if (silently) this.#ends.delete(end)
