@@ -1,5 +1,5 @@
 /** A10. Whatever ends a tool, its process tree is gone within a second, and the port that it held is free. Cites I7. */
-import { createServer } from "node:net"
+import { connect, createServer } from "node:net"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Stream } from "effect"
 import { Agent } from "../../src/agent/index.ts"
@@ -37,9 +37,16 @@ const holding = (port: number) => {
   return `trap '' TERM HUP; setsid nohup '${process.execPath}' -e "${server}" >/dev/null 2>&1 & sleep 1000 & wait`
 }
 
-/** Waits until the port is held. */
+/** Waits until somebody listens. Not by trying to bind it: whoever is about to would find it taken. */
 const held = (port: number) =>
-  Effect.repeat(Effect.zipLeft(bind(port), Effect.sleep("10 millis")), { until: (how) => how !== "bound" })
+  Effect.async<boolean>((resume) => {
+    const socket = connect(port, "127.0.0.1")
+    const found = (isHeld: boolean) => {
+      socket.destroy()
+      resume(Effect.succeed(isHeld))
+    }
+    socket.once("connect", () => found(true)).once("error", () => found(false))
+  }).pipe(Effect.zipLeft(Effect.sleep("10 millis")), Effect.repeat({ until: (isHeld) => isHeld }))
 
 const model = (tool: string, script: string, marker: string) =>
   ScriptedModel.make(
@@ -50,8 +57,9 @@ const model = (tool: string, script: string, marker: string) =>
     )
   )
 
-const Impatient = Agent.make("impatient", { toolkit, budget: { wall: "1500 millis" } })
-const Timed = Agent.make("timed", { toolkit, tools: { shell: { timeout: "1500 millis" } } })
+// Time enough for the tool's processes to be there, on a slow machine too.
+const Impatient = Agent.make("impatient", { toolkit, budget: { wall: "4 seconds" } })
+const Timed = Agent.make("timed", { toolkit, tools: { shell: { timeout: "4 seconds" } } })
 
 /** The end of the turn, as the feed says it. */
 const turnEnd = (session: Session) => session.feed().pipe(Stream.filter(isTurnEnd), Stream.runHead)
