@@ -1,4 +1,5 @@
 /** Liveness and I13: when no fault comes any more, all that was begun comes to its end, and no session is parked. */
+import type { Happened } from "../History.ts"
 import { type Check, placed, type SessionFacts, type Violation } from "./Facts.ts"
 
 const stuck = (session: string | null, what: string): Violation => ({ invariant: "liveness", session, what })
@@ -62,12 +63,23 @@ const rows: Check = ({ finished, sessions }) =>
     return info.status === expected ? [] : [stuck(key, `its row says that it is ${info.status}, not ${expected}`)]
   })
 
-const overdue: Check = ({ finished: { final } }) =>
-  final.timers.flatMap(({ due, namespace, session, timer }) =>
-    due < final.at - late_ms
-      ? [stuck(`${namespace}/${session}`, `timer ${timer} was due ${final.at - due} ms ago`)]
-      : []
+/** By how much clocks were set back, one time after another: what such a clock says is due may be due as much later. */
+const setBackMs = (events: ReadonlyArray<Happened>): number => {
+  let ms = 0
+  for (const event of events) {
+    if (event._tag !== "Fault") continue
+    const fault = JSON.parse(event.fault) as { readonly _tag: string; readonly ms: number }
+    if (fault._tag === "Jump") ms += Math.max(0, -fault.ms)
+  }
+  return ms
+}
+
+const overdue: Check = ({ finished: { events, final } }) => {
+  const since = final.at - late_ms - setBackMs(events)
+  return final.timers.flatMap(({ due, namespace, session, timer }) =>
+    due < since ? [stuck(`${namespace}/${session}`, `timer ${timer} was due ${final.at - due} ms ago`)] : []
   )
+}
 
 /** A client was told something that no client can be told (I13): not what it did wrong, nor that it may try again. */
 const known: ReadonlySet<string> = new Set([
