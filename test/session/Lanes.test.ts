@@ -153,6 +153,16 @@ const pass = (ms: number): Effect.Effect<void> =>
 const at = (sent: ReadonlyArray<Sent>, from: number, to: number) =>
   sent.filter((one) => one.at >= from && one.at < to).length
 
+/** The host has died, its successor is another one, and a third runner hears neither. */
+const hostGone = Effect.gen(function* () {
+  const world = yield* make({ requests: 20 }, "a", "b", "c")
+  yield* pass(500)
+  world.cut.add("b")
+  world.die("a")
+  world.move("c")
+  return world
+})
+
 describe("a lane", () => {
   it.scoped("lets all runners together through to what is allowed, and no more in any window", () =>
     Effect.gen(function* () {
@@ -382,12 +392,8 @@ describe("a lane", () => {
   // Found by the simulator (storm, rucsfk/14): the machine of the host had died, and one runner still waited for its answer.
   it.scoped("a new host sets aside the part of whoever is there and is not heard of, until it is", () =>
     Effect.gen(function* () {
-      const world = yield* make({ requests: 20 }, "a", "b", "c")
-      yield* pass(500)
+      const world = yield* hostGone
       const from = world.now()
-      world.cut.add("b")
-      world.die("a")
-      world.move("c")
       for (let n = 0; n < 30; n++) for (const runner of ["b", "c"]) world.call(runner)
       yield* pass(unreachableMs + 2_000)
       assert.strictEqual(world.sent.filter(({ runner }) => runner === "b").length, 10)
@@ -398,11 +404,7 @@ describe("a lane", () => {
 
   it.scoped("what was set aside for one that has sent nothing is there for all as soon as it speaks", () =>
     Effect.gen(function* () {
-      const world = yield* make({ requests: 20 }, "a", "b", "c")
-      yield* pass(500)
-      world.cut.add("b")
-      world.die("a")
-      world.move("c")
+      const world = yield* hostGone
       for (let n = 0; n < 30; n++) world.call("c")
       yield* pass(6_000)
       assert.isAtMost(world.sent.length, 10)
@@ -414,11 +416,7 @@ describe("a lane", () => {
 
   it.scoped("what was set aside for one that dies is there for all when its window is over, and no sooner", () =>
     Effect.gen(function* () {
-      const world = yield* make({ requests: 20 }, "a", "b", "c")
-      yield* pass(500)
-      world.cut.add("b")
-      world.die("a")
-      world.move("c")
+      const world = yield* hostGone
       for (let n = 0; n < 60; n++) world.call("c")
       yield* pass(6_000)
       world.die("b")

@@ -13,7 +13,7 @@ import { Ahead } from "./laneAhead.ts"
 import { answered, Breakers } from "./laneBreakers.ts"
 import { guest, idOf, type Known, type Waiting } from "./laneGuest.ts"
 import type { Begun, Copy, Granted, Memory, Reply, Report, Request, Wanted } from "./laneProtocol.ts"
-import { evenly, isFresher, left, Settling, since } from "./laneSettling.ts"
+import { evenly, isFresher, left, Settling, since, unheardOf } from "./laneSettling.ts"
 import { Later } from "./later.ts"
 import { Unheard } from "./laneUnheard.ts"
 import { warn } from "./laneWarning.ts"
@@ -281,11 +281,11 @@ export class LaneHost {
   /** Until when nothing is let through because others know what was; `null` where it need not wait. */
   private settles(now: number): number | null {
     if (this.settling === null) return null
-    const until = this.settling.waitsUntil(now, this.runners.keys(), this.around.runners)
+    const unheard = () => unheardOf(this.runners.keys(), this.around.runners())
+    const until = this.settling.waitsUntil(now, unheard)
     if (until !== null) return until
     this.settling = null
-    const heard = new Set([...this.runners.keys()].map(addressOf))
-    for (const address of this.around.runners()) if (!heard.has(address)) this.unheard.add(address)
+    for (const address of unheard()) this.unheard.add(address)
     if (this.before === null && this.around.isSuccessor) this.limiter.inherit(now, evenly(this.lane.rates))
     return null
   }

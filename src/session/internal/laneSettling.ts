@@ -46,6 +46,17 @@ export const evenly = ({ perMs, requests = 0, tokens = 0 }: Limiter.Rates): Read
   }))
 }
 
+/**
+ * Those that have not spoken.
+ *
+ * @param heard the names of those who have
+ * @param all the addresses of those who are there
+ */
+export const unheardOf = (heard: Iterable<string>, all: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const from = new Set([...heard].map(addressOf))
+  return all.filter((address) => !from.has(address))
+}
+
 export class Settling {
   private until: number | null
 
@@ -53,16 +64,9 @@ export class Settling {
     this.until = now + settleMs
   }
 
-  /**
-   * Until when it is to be waited; `null` where all have spoken, or had the time to.
-   *
-   * @param heard the names of those who have
-   * @param all the addresses of those who are there
-   */
-  waitsUntil(now: number, heard: Iterable<string>, all: () => ReadonlyArray<string>): number | null {
-    if (this.until === null) return null
-    const from = new Set([...heard].map(addressOf))
-    if (now >= this.until || all().every((address) => from.has(address))) this.until = null
+  /** Until when those that have not spoken are to be waited for; `null` where there are none, or they had the time to. */
+  waitsUntil(now: number, unheard: () => ReadonlyArray<string>): number | null {
+    if (this.until !== null && (now >= this.until || unheard().length === 0)) this.until = null
     return this.until
   }
 }

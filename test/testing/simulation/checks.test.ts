@@ -32,6 +32,17 @@ const errandOf = { process: "host-1.1", session: key, step: "2", kind: "tool", n
 const errandBegins = (attempt: number) => ({ _tag: "Began", ...errandOf, attempt, askedUnder: 1 }) as const
 const errandOver = { _tag: "Performed", ...errandOf, attempt: 1, outcome: "interrupted" } as const
 
+/** A run at whose end a timer had been due for so long; clocks of runners were set by so much meanwhile. */
+const overdue = (lateMs: number, ...set: ReadonlyArray<readonly [runner: number, ms: number]>) => {
+  const story = good()
+  for (const [runner, ms] of set)
+    story.tell({ _tag: "Fault", fault: JSON.stringify({ _tag: "Jump", at: 1, runner, ms }) })
+  const due = 1_000_000
+  const timer = { namespace: "default", session: "s", timer: "t", due }
+  Object.assign(story.finished, { at: due + lateMs, timers: [timer] })
+  return story
+}
+
 /** A step runs on another runner. */
 const errand = () =>
   begun()
@@ -466,6 +477,13 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
     () => good().tell({ _tag: "Life", process: "runner-1.1", what: "lost" }),
     /and nothing had happened to it/
   ],
+  ["liveness", "a timer does not fire", () => overdue(121_000), /timer t was due 121000 ms ago/],
+  [
+    "liveness",
+    "a timer is later than a clock was set back",
+    () => overdue(160_000, [1, -20_000], [2, -30_000], [2, 90_000]),
+    /timer t was due 160000 ms ago/
+  ],
   [
     "liveness",
     "the run did not end",
@@ -491,6 +509,11 @@ describe("the checks of a simulated run", () => {
     story.own("runner-3.1", 3).append(entry({ _tag: "StepInDoubt", step: "3", attempt: 1 }), turnEnded(2))
     story.process = "runner-2.1"
     expect(story.run("3", "book").effect("3", "book").check()).toEqual([])
+  })
+
+  it("find nothing wrong with a timer that is as late as a clock was set back", () => {
+    const found = overdue(160_000, [1, -20_000], [2, -30_000], [2, -11_000]).check()
+    expect(found.filter(({ invariant }) => invariant === "liveness")).toEqual([])
   })
 
   for (const [invariant, what, story, message] of broken) {

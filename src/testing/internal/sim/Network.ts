@@ -95,9 +95,9 @@ export class Network {
       answer(mine)
       listener.process.task(() => listener.accept(theirs))
     }
-    const listener = this.#listeners.get(address)
     // A machine that is gone does not even refuse.
     if (this.#silent.has(address)) return () => {}
+    const listener = this.#listeners.get(address)
     this.#carry(from, listener?.process ?? from, knock)
     return () => {
       given = true

@@ -1,5 +1,6 @@
 /** A history, indexed for checkers: which commit wrote which entry, and when. Built once a run. */
 import type { Entry, Recorded } from "../../../../domain/Entry.ts"
+import type { Fault } from "../Faults.ts"
 import type { Finished, Happened, Of } from "../History.ts"
 
 export type Invariant =
@@ -128,6 +129,13 @@ export const placed = <const Tag extends Happened["_tag"]>(
   tag: Tag
 ): ReadonlyArray<{ readonly index: number; readonly event: Of<Tag> }> =>
   facts.events.flatMap((event, index) => (event._tag === tag ? [{ index, event: event as Of<Tag> }] : []))
+
+/** When clocks were set, and by how much. */
+export const jumpsOf = (events: ReadonlyArray<Happened>): ReadonlyArray<Extract<Fault, { _tag: "Jump" }>> =>
+  events.flatMap((event) => {
+    const fault = event._tag === "Fault" ? (JSON.parse(event.fault) as Fault) : null
+    return fault?._tag === "Jump" ? [fault] : []
+  })
 
 /**
  * Whether the process that began an attempt was no longer the one to work for its session, at a place in the history:

@@ -1,6 +1,6 @@
 /** Liveness and I13: when no fault comes any more, all that was begun comes to its end, and no session is parked. */
 import type { Happened } from "../History.ts"
-import { type Check, placed, type SessionFacts, type Violation } from "./Facts.ts"
+import { type Check, jumpsOf, placed, type SessionFacts, type Violation } from "./Facts.ts"
 
 const stuck = (session: string | null, what: string): Violation => ({ invariant: "liveness", session, what })
 
@@ -63,15 +63,14 @@ const rows: Check = ({ finished, sessions }) =>
     return info.status === expected ? [] : [stuck(key, `its row says that it is ${info.status}, not ${expected}`)]
   })
 
-/** By how much clocks were set back, one time after another: what such a clock says is due may be due as much later. */
+/**
+ * By how much a clock was set back, that of the runner for which it was the most: what such a clock says is due may be due
+ * as much later.
+ */
 const setBackMs = (events: ReadonlyArray<Happened>): number => {
-  let ms = 0
-  for (const event of events) {
-    if (event._tag !== "Fault") continue
-    const fault = JSON.parse(event.fault) as { readonly _tag: string; readonly ms: number }
-    if (fault._tag === "Jump") ms += Math.max(0, -fault.ms)
-  }
-  return ms
+  const byRunner = new Map<number, number>()
+  for (const { ms, runner } of jumpsOf(events)) byRunner.set(runner, (byRunner.get(runner) ?? 0) + Math.max(0, -ms))
+  return Math.max(0, ...byRunner.values())
 }
 
 const overdue: Check = ({ finished: { events, final } }) => {

@@ -1,6 +1,6 @@
 /** I9 and I2: another attempt begins when it is due and no sooner, whoever runs it, and not while a human is asked. */
 import type { Entry } from "../../../../domain/Entry.ts"
-import { type Check, placed, type SessionFacts, type Violation } from "./Facts.ts"
+import { type Check, jumpsOf, placed, type SessionFacts, type Violation } from "./Facts.ts"
 
 type AttemptFailed = Extract<Entry, { _tag: "AttemptFailed" }>
 
@@ -48,7 +48,7 @@ const letGo = (session: SessionFacts, { entry, seq }: Waiting): number | undefin
 
 export const check: Check = (facts) => {
   // A clock that is set moves what is due: how far is told in the README.
-  const areClocksSet = facts.events.some((event) => event._tag === "Fault" && event.fault.includes('"Jump"'))
+  const areClocksSet = jumpsOf(facts.events).length > 0
   const waiting = new Map([...facts.sessions].map(([key, session]) => [key, waitingOf(session)]))
   return [
     ...(areClocksSet ? [] : [...facts.sessions.values()].flatMap((one) => kept(one, waiting.get(one.key)!))),
