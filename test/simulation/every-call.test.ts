@@ -23,7 +23,6 @@ describe("whatever becomes of any call of the store", { retry: 0 }, () => {
           for (let call = first; call <= storeCalls; call += stride) {
             for (const fate of Fates.all) {
               yield* Fates.holds(feature, [[call, fate]])
-              yield* Effect.sleep(0)
             }
           }
         }),

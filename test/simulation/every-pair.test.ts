@@ -24,7 +24,6 @@ describe("whatever becomes of any two calls of the store", { retry: 0 }, () => {
                     [first, one],
                     [second, other]
                   ])
-                  yield* Effect.sleep(0)
                 }
               }
             }

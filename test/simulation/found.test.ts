@@ -371,6 +371,33 @@ describe("found by the simulator", { retry: 0 }, () => {
       ])
   )
 
+  it.effect("a runner starts at the address of one that leaves when that has ended, and no sooner", () =>
+    Effect.gen(function* () {
+      // Of the simulator itself: the new one answered for a tool that still ran in the old one (ldycme/14).
+      const report = yield* Simulation.run({
+        ...given,
+        repeatable: nature,
+        workload: features.away,
+        seed: "ldycme/14",
+        faults: [
+          { _tag: "Leave", at: 513, runner: 3, downMs: 222, moved: true },
+          { _tag: "Cut", at: 1_101 },
+          { _tag: "ClientLost", at: 4_863, downMs: 50 },
+          { _tag: "Leave", at: 6_086, runner: 3, downMs: 50, moved: true },
+          { _tag: "Leave", at: 7_827, runner: 1, downMs: 92, moved: false },
+          { _tag: "Grow", at: 9_573 },
+          { _tag: "Cut", at: 9_626 },
+          { _tag: "Leave", at: 9_693, runner: 3, downMs: 16_453, moved: false }
+        ]
+      })
+      assert.deepStrictEqual(report.violations, [])
+      const trace = report.trace().join("\n")
+      assert.match(trace, /runner-3\.3 is leaving.*runner-3\.3 is left.*runner-3\.4 is born/s)
+      // At another address it need not wait.
+      assert.match(trace, /runner-3\.1 is leaving.*runner-3\.2 is born.*runner-3\.1 is left/s)
+    })
+  )
+
   it.effect("a shard that is given to its runner late, when that has asked again and been refused, is given back", () =>
     // Nobody had it for as long as that runner lived: its question had been slow, and the answer to the next one was taken
     // for the end of both (s13br4limits/390).

@@ -40,7 +40,10 @@ export interface Place {
   readonly index: number
   lives: number
   address: number
+  /** The one that works; `null` while none does, or the last one leaves. */
   process: SimProcess | null
+  /** The one that had the address last: it has it until it is dead. */
+  last: SimProcess | null
   scope: Scope.CloseableScope | null
   /** Whether it is to be there when all is well. */
   wanted: boolean
@@ -92,6 +95,7 @@ export class Fleet {
       lives: 0,
       address: 1,
       process: null,
+      last: null,
       scope: null,
       wanted: true,
       host
@@ -101,12 +105,19 @@ export class Fleet {
     return place
   }
 
+  /** @param moved to another address: at its own it cannot begin before its predecessor has ended */
   start(place: Place, moved = false): void {
+    const { last } = place
     if (place.process !== null) return
+    if (!moved && last !== null && last.state !== "dead") {
+      last.onDeath(() => this.#later(place, 0))
+      return
+    }
     if (moved) place.address++
     const process = new SimProcess(this.world, `runner-${place.index}.${++place.lives}`, this.options.processes)
     const scope = Effect.runSync(Scope.make())
     place.process = process
+    place.last = process
     place.scope = scope
     this.#living.add(process)
     process.onDeath(() => this.#living.delete(process))
