@@ -15,7 +15,7 @@
  * with {@link effect}, and takes its time with {@link pause} or any sleep of Effect's. Everything must be Effect's: what
  * waits for the real world (a promise, a timer, a socket) never ends here: a timer is reported by name.
  */
-import { Context, Effect, FiberRef, Layer, Option, Random, Schema } from "effect"
+import { Clock, Context, Effect, FiberRef, Layer, Option, Random, Schema } from "effect"
 import type { Agent } from "../agent/index.ts"
 import type { Repeatable } from "../domain/Entry.ts"
 import type { RunnerSettingsValues } from "../runner/index.ts"
@@ -149,10 +149,8 @@ const prepare = <const Agents extends ReadonlyArray<Agent.Any>, M, T, E>(options
     }
   })
 
-/** A world runs without a pause: others of this process want one, whatever clock is looked at. */
-const breath = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
+/** A world runs without a pause: others of this process want one, though a test's clock may stand still. */
+const breath = Effect.withClock(Effect.sleep(0), Clock.make())
 
 /** One run from one seed. Its violations are in the report: it does not fail because of them. */
 export const run = <const Agents extends ReadonlyArray<Agent.Any>, M = never, T = never, E = never>(

@@ -109,10 +109,7 @@ export class Fleet {
   start(place: Place, moved = false): void {
     const { last } = place
     if (place.process !== null) return
-    if (!moved && last !== null && last.state !== "dead") {
-      last.onDeath(() => this.#later(place, 0))
-      return
-    }
+    if (!moved && last !== null && last.state !== "dead") return void last.onDeath(() => this.#later(place, 0))
     if (moved) place.address++
     const process = new SimProcess(this.world, `runner-${place.index}.${++place.lives}`, this.options.processes)
     const scope = Effect.runSync(Scope.make())
