@@ -130,10 +130,14 @@ export const placed = <const Tag extends Happened["_tag"]>(
 ): ReadonlyArray<{ readonly index: number; readonly event: Of<Tag> }> =>
   facts.events.flatMap((event, index) => (event._tag === tag ? [{ index, event: event as Of<Tag> }] : []))
 
+/** What went wrong there; in a real cluster also what the simulator does not know. */
+export const faultOf = (event: Happened): Fault | null =>
+  event._tag === "Fault" ? (JSON.parse(event.fault) as Fault) : null
+
 /** When clocks were set, and by how much. */
 export const jumpsOf = (events: ReadonlyArray<Happened>): ReadonlyArray<Extract<Fault, { _tag: "Jump" }>> =>
   events.flatMap((event) => {
-    const fault = event._tag === "Fault" ? (JSON.parse(event.fault) as Fault) : null
+    const fault = faultOf(event)
     return fault?._tag === "Jump" ? [fault] : []
   })
 

@@ -1,6 +1,6 @@
 /** I13: who is refused is refused for a reason, which the journal shows; and no runner gives up without one. */
 import { machineOf } from "../machine.ts"
-import { type Check, placed, type SessionFacts, type Violation } from "./Facts.ts"
+import { type Check, faultOf, placed, type SessionFacts, type Violation } from "./Facts.ts"
 
 const i13 = (session: string | null, what: string): Violation => ({ invariant: "I13", session, what })
 
@@ -61,10 +61,9 @@ const crashed: Check = (facts) => {
   const owners = new Map<string, string>()
   let excuse = false
   return facts.events.flatMap((event) => {
-    if (event._tag === "Fault") {
-      const { _tag, from } = JSON.parse(event.fault) as { readonly _tag: string; readonly from?: string }
-      if (excuses.test(_tag) && (from === undefined || from === "store" || from === "everybody")) excuse = true
-    }
+    const fault = faultOf(event)
+    const isApart = fault?._tag === "Partition" && (fault.from === "runners" || fault.from === "clients")
+    if (fault !== null && excuses.test(fault._tag) && !isApart) excuse = true
     if (event._tag === "Called" && event.outcome !== "done") excused.add(event.process)
     if (event._tag === "Called" && event.operation === "register")
       owners.set(machineOf({ name: event.process }), event.process)
