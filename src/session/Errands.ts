@@ -12,7 +12,7 @@ import { Entity, type EntityAddress, Sharding } from "@effect/cluster"
 import { Context, Effect, Layer, Runtime } from "effect"
 import type { Blobs } from "../blob/index.ts"
 import * as Errors from "../domain/Errors.ts"
-import type { Epoch, SessionKey } from "../domain/Id.ts"
+import type { Epoch, SessionKey, Shard } from "../domain/Id.ts"
 import { Metrics } from "../telemetry/index.ts"
 import { away } from "./internal/away.ts"
 import * as EndOnce from "./internal/endOnce.ts"
@@ -23,6 +23,7 @@ import { Peers } from "./Peers.ts"
 import { Pools } from "./Pools.ts"
 import { Registry } from "./Registry.ts"
 import { SessionSettings } from "./Settings.ts"
+import { Shards } from "./Shards.ts"
 
 export { groupOf }
 
@@ -52,7 +53,8 @@ const misrouted = ({ entityId, shardId }: EntityAddress.EntityAddress, sharding:
 interface Hosts {
   readonly all: Set<ErrandHost>
   readonly name: () => string
-  readonly isLeaving: () => boolean
+  /** Whether what is asked for under this shard may begin here. */
+  readonly isOpen: (shard: Shard) => boolean
 }
 
 /** Runs the errands of others. */
@@ -70,7 +72,8 @@ const serve = (around: Surroundings, hosts: Hosts, pools: Pools["Type"], registr
     const last = [...hosts.all].filter(({ id }) => id === address.entityId)
     yield* Effect.forEach(last, ({ close }) => close, { concurrency: "unbounded", discard: true })
     const host = new ErrandHost(hosts.name(), key, { ...around, gateOf }, address.entityId)
-    if (hosts.isLeaving()) yield* host.close
+    const shard = `${address.shardId.group}:${address.shardId.id}` as Shard
+    if (!hosts.isOpen(shard)) yield* host.close
     hosts.all.add(host)
     yield* Effect.addFinalizer(() =>
       Effect.ensuring(
@@ -100,7 +103,7 @@ const serve = (around: Surroundings, hosts: Hosts, pools: Pools["Type"], registr
 /** @param tags what this runner has, and others may not */
 export const layer = (
   tags: ReadonlyArray<string>
-): Layer.Layer<Errands, never, Sharding.Sharding | Pools | Peers | Registry | Blobs | SessionSettings> =>
+): Layer.Layer<Errands, never, Sharding.Sharding | Pools | Peers | Registry | Shards | Blobs | SessionSettings> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const pools = yield* Pools
@@ -151,6 +154,7 @@ export const layer = (
       const errands = Layer.succeed(Errands, { gate, leave })
       if (own.size === 0) return errands
 
+      const shards = yield* Shards
       const around: Surroundings = {
         elapsed,
         gateOf: (pool) => here(pools.get(pool), ""),
@@ -162,7 +166,7 @@ export const layer = (
       const served: Hosts = {
         all: hosts,
         name: () => nameOf(peers.self(), startedAt, ++numbers),
-        isLeaving: () => isLeaving
+        isOpen: (shard) => !isLeaving && shards.epoch(shard) !== null
       }
       const sweep = Effect.suspend(() => {
         const past = elapsed() - silenceMs
@@ -170,9 +174,16 @@ export const layer = (
           errand.seenAt < past || !peers.isThere(errand.from)
         return Effect.forEach([...hosts], (host) => host.sweep(isOver), { concurrency: "unbounded", discard: true })
       })
+      const close = Effect.suspend(() =>
+        Effect.forEach([...hosts], (host) => host.close, { concurrency: "unbounded", discard: true })
+      )
       yield* Effect.acquireRelease(
-        Effect.sync(() => peers.onChange(() => Runtime.runFork(runtime)(sweep))),
-        (forget) => Effect.sync(forget)
+        Effect.sync(() => [
+          peers.onChange(() => Runtime.runFork(runtime)(sweep)),
+          // I7: others may be asked for the same by now, and know nothing of what runs here.
+          shards.onLost(() => Runtime.runFork(runtime)(close))
+        ]),
+        (forgets) => Effect.sync(() => forgets.forEach((forget) => forget()))
       )
       yield* Effect.sleep("500 millis").pipe(
         Effect.zipRight(EndOnce.patiently(sweep)),

@@ -74,6 +74,28 @@ describe("found by the simulator", { retry: 0 }, () => {
     })
   )
 
+  it.effect("who has lost its store has ended what runs there for others when another runner can be asked for it", () =>
+    Effect.gen(function* () {
+      // Its sessions were stopped and its errands went on for seconds: they were tried again beside it (8zk9ti/13).
+      const report = yield* Simulation.run({
+        ...quiet,
+        seed: "storeless",
+        runners: 2,
+        workload: (chance) => {
+          const { hosts = [], sessions } = elsewhere('[["hang"]]')(chance)
+          return { sessions, hosts: [...hosts, ...hosts] }
+        },
+        faults: [{ _tag: "Partition", at: 9_000, ms: 20_000, runner: 3, from: "store" }]
+      })
+      assert.deepStrictEqual(report.violations, [])
+      const trace = report.trace().join("\n")
+      assert.match(
+        trace,
+        /runner-3\.1 has performed tool hang, step 2 attempt 1 .*runner-4\.1 begins tool hang, step 2 attempt 2/s
+      )
+    })
+  )
+
   it.effect(
     "a lease whose answer was lost, and that nobody knows of, does not keep its shard from everybody for ever",
     () =>

@@ -2,8 +2,18 @@
  * I7 and I5 of errands: what runs for a session on another runner is over there before it is over here, and when nobody asks
  * after it any more. How long that may take where the two cannot hear each other is told in `session/README.md`.
  */
+import { endOf, type Fault } from "../Faults.ts"
 import type { Happened } from "../History.ts"
-import { type Check, type Facts, isOutcome, placed, type SessionFacts, stepOf, type Violation } from "./Facts.ts"
+import {
+  type Check,
+  type Facts,
+  faultOf,
+  isOutcome,
+  placed,
+  type SessionFacts,
+  stepOf,
+  type Violation
+} from "./Facts.ts"
 
 const i7 = (session: string, what: string): Violation => ({ invariant: "I7", session, what })
 
@@ -83,8 +93,16 @@ interface Span {
   to: number
 }
 
+/** Those that work for each other may not hear each other. */
+const betweenRunners = (fault: Fault): boolean =>
+  fault._tag === "Slow" || (fault._tag === "Partition" && fault.from !== "store")
+
+/** Nor may they hear what the store says. */
+const anywhere = (fault: Fault): boolean =>
+  fault._tag === "Slow" || fault._tag === "Partition" || fault._tag === "Store"
+
 /** When somebody may not have heard what another said: stopped runners, and all that is slow or cut. */
-const deafness = (events: ReadonlyArray<Happened>): ReadonlyArray<Span> => {
+const deafness = (events: ReadonlyArray<Happened>, isDeafening: (fault: Fault) => boolean): ReadonlyArray<Span> => {
   const spans: Array<Span> = []
   const stopped = new Map<string, Span>()
   for (const event of events) {
@@ -98,20 +116,21 @@ const deafness = (events: ReadonlyArray<Happened>): ReadonlyArray<Span> => {
       const span = stopped.get(event.process)
       if (span !== undefined) span.to = Math.min(span.to, event.at)
     }
-    if (event._tag !== "Fault") continue
-    const fault = JSON.parse(event.fault) as {
-      readonly _tag: string
-      readonly ms?: number
-      readonly silently?: boolean
-    }
-    if (fault._tag === "Partition" || fault._tag === "Slow" || fault._tag === "Store") {
-      spans.push({ from: event.at, to: event.at + (fault.ms ?? 0) })
-    }
+    const fault = faultOf(event)
+    if (fault !== null && isDeafening(fault)) spans.push({ from: event.at, to: event.at + endOf(fault) - fault.at })
   }
   return spans
 }
 
-/** The runner that says that it is over knows so. */
+const within =
+  (spans: ReadonlyArray<Span>) =>
+  (from: number, to: number): boolean =>
+    spans.some((span) => span.from <= to && span.to >= from)
+
+/**
+ * The runner that says that it is over knows so. One that only cannot reach its store hears what others ask, and has ended
+ * what runs for them before they may ask elsewhere.
+ */
 const overThereFirst = (errands: ReadonlyArray<Errand>, isDeaf: (from: number, to: number) => boolean) =>
   errands.flatMap(({ began, closed, epoch, over, process, session, what }) =>
     closed === null || closed.epoch !== epoch || over.index < closed.index || isDeaf(began.at, closed.at)
@@ -163,15 +182,14 @@ const processes = (facts: Facts, errands: ReadonlyArray<Errand>, hears: (at: num
 export const check: Check = (facts) => {
   const errands = errandsOf(facts)
   if (errands.length === 0) return []
-  const spans = deafness(facts.events)
-  const isDeaf = (from: number, to: number) => spans.some((span) => span.from <= to && span.to >= from)
+  const spans = deafness(facts.events, anywhere)
   /** From then on all hear each other again. */
   const hears = (at: number): number =>
     spans.reduce((end, span) => (span.from <= end ? Math.max(end, span.to) : end), at)
   return [
-    ...overThereFirst(errands, isDeaf),
+    ...overThereFirst(errands, within(deafness(facts.events, betweenRunners))),
     ...notForEver(errands, hears),
-    ...notForNothing(facts, errands, isDeaf),
+    ...notForNothing(facts, errands, within(spans)),
     ...processes(facts, errands, hears)
   ]
 }
