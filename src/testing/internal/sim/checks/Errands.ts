@@ -93,13 +93,11 @@ interface Span {
   to: number
 }
 
-/** Those that work for each other may not hear each other. */
-const betweenRunners = (fault: Fault): boolean =>
-  fault._tag === "Slow" || (fault._tag === "Partition" && fault.from !== "store")
+/** Runners may not hear each other, or one of them is taken for dead. */
+const apart = (fault: Fault): boolean => fault._tag === "Slow" || fault._tag === "Partition"
 
 /** Nor may they hear what the store says. */
-const anywhere = (fault: Fault): boolean =>
-  fault._tag === "Slow" || fault._tag === "Partition" || fault._tag === "Store"
+const anywhere = (fault: Fault): boolean => apart(fault) || fault._tag === "Store"
 
 /** When somebody may not have heard what another said: stopped runners, and all that is slow or cut. */
 const deafness = (events: ReadonlyArray<Happened>, isDeafening: (fault: Fault) => boolean): ReadonlyArray<Span> => {
@@ -128,8 +126,8 @@ const within =
     spans.some((span) => span.from <= to && span.to >= from)
 
 /**
- * The runner that says that it is over knows so. One that only cannot reach its store hears what others ask, and has ended
- * what runs for them before they may ask elsewhere.
+ * The runner that says that it is over knows so. One whose store does not answer hears what others ask, and has ended what
+ * runs for them before they may ask elsewhere.
  */
 const overThereFirst = (errands: ReadonlyArray<Errand>, isDeaf: (from: number, to: number) => boolean) =>
   errands.flatMap(({ began, closed, epoch, over, process, session, what }) =>
@@ -154,13 +152,25 @@ const movesOf = (events: ReadonlyArray<Happened>): ReadonlyArray<number> =>
     event._tag === "Acquired" || (event._tag === "Life" && event.process.startsWith("runner-")) ? [event.at] : []
   )
 
+/** Whether the store did not hear of a runner twice: it may have given its sessions up. */
+const isSilent = (facts: Facts, process: string, from: number, to: number): boolean =>
+  facts.events.filter(
+    (event) =>
+      event._tag === "Called" &&
+      event.process === process &&
+      event.operation === "heartbeat" &&
+      event.outcome !== "done" &&
+      event.at >= from &&
+      event.at <= to
+  ).length > 1
+
 /** I5: where all are there, stay where they are and hear each other, none is lost. */
 const notForNothing = (facts: Facts, errands: ReadonlyArray<Errand>, isDeaf: (from: number, to: number) => boolean) => {
   const moves = movesOf(facts.events)
   return errands.flatMap(({ began, closed, epoch, process, session, what }): ReadonlyArray<Violation> => {
     if (closed === null || !closed.isLost || closed.epoch !== epoch) return []
     const [from, to] = [began.at - settles_ms, closed.at + settles_ms]
-    return isDeaf(from, to) || moves.some((at) => at >= from && at <= to)
+    return isDeaf(from, to) || isSilent(facts, process, from, to) || moves.some((at) => at >= from && at <= to)
       ? []
       : [{ invariant: "I5", session, what: `${what} was lost in ${process}, and nothing had happened to it` }]
   })
@@ -187,7 +197,7 @@ export const check: Check = (facts) => {
   const hears = (at: number): number =>
     spans.reduce((end, span) => (span.from <= end ? Math.max(end, span.to) : end), at)
   return [
-    ...overThereFirst(errands, within(deafness(facts.events, betweenRunners))),
+    ...overThereFirst(errands, within(deafness(facts.events, apart))),
     ...notForEver(errands, hears),
     ...notForNothing(facts, errands, within(spans)),
     ...processes(facts, errands, hears)
