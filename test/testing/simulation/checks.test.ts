@@ -1,6 +1,7 @@
 /** Each check, on a history in which its invariant is broken: a check that can find nothing proves nothing. */
 import { describe, expect, it } from "vitest"
 import type { Invariant } from "../../../src/testing/internal/sim/checks/index.ts"
+import type { Simulation } from "../../../src/testing/index.ts"
 import {
   accepted,
   begun,
@@ -49,6 +50,25 @@ const errand = () =>
     .run("1", "busy", "model")
     .append(succeeded("1", 1, text("")), intended("2", "tool", "look"))
     .tell(errandBegins(1))
+
+/** It is lost after a while in which nobody came or went, and the store did not hear so often of the runner that had it. */
+const errandLost = (unheard: number) => {
+  const story = begun().run("1", "busy", "model")
+  story.now += 20_000
+  story.append(succeeded("1", 1, text("")), intended("2", "tool", "look", 1, "never")).tell(errandBegins(1))
+  for (let n = 0; n < unheard; n++)
+    story.tell({ _tag: "Called", process: "host-1.1", operation: "heartbeat", outcome: "its answer is lost" })
+  return story.tell(errandOver).append(entry({ _tag: "StepInDoubt", step: "2", attempt: 1 }), turnEnded(1))
+}
+
+/** It is over in the journal, then where it ran, and something had gone wrong before. */
+const errandOverLater = (fault: Simulation.Fault) =>
+  begun()
+    .run("1", "busy", "model")
+    .append(succeeded("1", 1, text("")), intended("2", "tool", "look"))
+    .tell({ _tag: "Fault", fault: JSON.stringify(fault) }, errandBegins(1))
+    .append(stepFailed("2"), turnEnded(1))
+    .tell(errandOver)
 
 const stepFailed = (step: string) =>
   entry({ _tag: "StepFailed", step, attempt: 1, startedAt: 0, failure: { class: "TimedOut", message: "" } })
@@ -277,6 +297,12 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
   ],
   [
     "I7",
+    "an errand is over in the journal first, though all that went wrong was the store",
+    () => errandOverLater({ _tag: "Store", at: 1, ms: 60_000, how: "silent" }),
+    /over in the journal before it was over in host-1.1/
+  ],
+  [
+    "I7",
     "an errand goes on for a session that has another runner",
     () => {
       const story = errand().own("runner-2.1", 2).append(failed("2", 0), succeeded("2", 2), turnEnded(1))
@@ -300,14 +326,7 @@ const broken: ReadonlyArray<readonly [Invariant, string, () => Story, RegExp]> =
   [
     "I5",
     "an errand is lost where all are there and hear each other",
-    () => {
-      const story = begun().run("1", "busy", "model")
-      story.now += 20_000
-      return story
-        .append(succeeded("1", 1, text("")), intended("2", "tool", "look", 1, "never"))
-        .tell(errandBegins(1), errandOver)
-        .append(entry({ _tag: "StepInDoubt", step: "2", attempt: 1 }), turnEnded(1))
-    },
+    () => errandLost(1),
     /was lost in host-1.1, and nothing had happened to it/
   ],
   [
@@ -514,6 +533,15 @@ describe("the checks of a simulated run", () => {
   it("find nothing wrong with a timer that is as late as a clock was set back", () => {
     const found = overdue(160_000, [1, -20_000], [2, -30_000], [2, -11_000]).check()
     expect(found.filter(({ invariant }) => invariant === "liveness")).toEqual([])
+  })
+
+  it("find nothing wrong with an errand whose runner the store did not hear of", () => {
+    expect(errandLost(2).check()).toEqual([])
+  })
+
+  it("find nothing wrong with an errand that ends late where its runner may be taken for dead", () => {
+    const fault = { _tag: "Partition", at: 1, ms: 60_000, runner: 4, from: "store" } as const
+    expect(errandOverLater(fault).check()).toEqual([])
   })
 
   for (const [invariant, what, story, message] of broken) {
