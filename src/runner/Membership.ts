@@ -43,12 +43,9 @@ export class Standing extends Context.Tag("perdure/Standing")<
   }
 >() {}
 
-const nameOf = (shard: ShardId.ShardId): Shard => `${shard.group}:${shard.id}` as Shard
+const nameOf = (shard: ShardId.ShardId): Shard => ShardId.ShardId.toString(shard) as Shard
 
-const idOf = (shard: Shard): ShardId.ShardId => {
-  const colon = shard.lastIndexOf(":")
-  return ShardId.make(shard.slice(0, colon), Number(shard.slice(colon + 1)))
-}
+const idOf = (shard: Shard): ShardId.ShardId => ShardId.ShardId.fromString(shard)
 
 const subscribe = (callbacks: Set<() => void>) => (callback: () => void) => {
   callbacks.add(callback)

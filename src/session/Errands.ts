@@ -8,7 +8,7 @@
  *       ◄── Follow: live text, what is to be saved, the outcome (each look also says: I am still here)
  * ```
  */
-import { Entity, type EntityAddress, Sharding } from "@effect/cluster"
+import { Entity, type EntityAddress, ShardId, Sharding } from "@effect/cluster"
 import { Context, Effect, Layer, Runtime } from "effect"
 import type { Blobs } from "../blob/index.ts"
 import * as Errors from "../domain/Errors.ts"
@@ -57,6 +57,10 @@ interface Hosts {
   readonly isOpen: (shard: Shard) => boolean
 }
 
+/** Does it with all of them at once. */
+const each = (hosts: Iterable<ErrandHost>, act: (host: ErrandHost) => Effect.Effect<void>): Effect.Effect<void> =>
+  Effect.forEach([...hosts], act, { concurrency: "unbounded", discard: true })
+
 /** Runs the errands of others. */
 const serve = (around: Surroundings, hosts: Hosts, pools: Pools["Type"], registry: Registry["Type"]) =>
   Effect.gen(function* () {
@@ -70,9 +74,9 @@ const serve = (around: Surroundings, hosts: Hosts, pools: Pools["Type"], registr
     const gateOf = (pool: string) => here(pools.get(pool), key.namespace)
     // One that is being closed is asked for no more, and is over before another takes its place (I7).
     const last = [...hosts.all].filter(({ id }) => id === address.entityId)
-    yield* Effect.forEach(last, ({ close }) => close, { concurrency: "unbounded", discard: true })
+    yield* each(last, ({ close }) => close)
     const host = new ErrandHost(hosts.name(), key, { ...around, gateOf }, address.entityId)
-    const shard = `${address.shardId.group}:${address.shardId.id}` as Shard
+    const shard = ShardId.ShardId.toString(address.shardId) as Shard
     if (!hosts.isOpen(shard)) yield* host.close
     hosts.all.add(host)
     yield* Effect.addFinalizer(() =>
@@ -149,7 +153,7 @@ export const layer = (
       }
       const leave = Effect.suspend(() => {
         isLeaving = true
-        return Effect.forEach([...hosts], (host) => host.leave(drain), { concurrency: "unbounded", discard: true })
+        return each(hosts, (host) => host.leave(drain))
       })
       const errands = Layer.succeed(Errands, { gate, leave })
       if (own.size === 0) return errands
@@ -172,16 +176,13 @@ export const layer = (
         const past = elapsed() - silenceMs
         const isOver = (errand: { readonly from: string; readonly seenAt: number }) =>
           errand.seenAt < past || !peers.isThere(errand.from)
-        return Effect.forEach([...hosts], (host) => host.sweep(isOver), { concurrency: "unbounded", discard: true })
+        return each(hosts, (host) => host.sweep(isOver))
       })
-      const close = Effect.suspend(() =>
-        Effect.forEach([...hosts], (host) => host.close, { concurrency: "unbounded", discard: true })
-      )
       yield* Effect.acquireRelease(
         Effect.sync(() => [
           peers.onChange(() => Runtime.runFork(runtime)(sweep)),
           // I7: others may be asked for the same by now, and know nothing of what runs here.
-          shards.onLost(() => Runtime.runFork(runtime)(close))
+          shards.onLost(() => Runtime.runFork(runtime)(each(hosts, ({ close }) => close)))
         ]),
         (forgets) => Effect.sync(() => forgets.forEach((forget) => forget()))
       )

@@ -2,7 +2,7 @@
  * Where a session is on this runner, asleep or awake: it wakes when the first request comes for it, and answers what needs
  * no actor. A class with methods: closures of its own for each session would weigh more than what they do.
  */
-import type { Entity, EntityAddress, Sharding } from "@effect/cluster"
+import { type Entity, type EntityAddress, ShardId, type Sharding } from "@effect/cluster"
 import { type Context, Effect, ExecutionStrategy, Exit, Runtime, Scope } from "effect"
 import { Claim } from "../../blob/index.ts"
 import type { Command, SessionCreated } from "../../domain/Entry.ts"
@@ -35,7 +35,7 @@ export class Home {
     private readonly scope: Scope.Scope
   ) {
     this.key = SessionKey.parse(address.entityId)
-    this.shard = `${address.shardId.group}:${address.shardId.id}` as Shard
+    this.shard = ShardId.ShardId.toString(address.shardId) as Shard
   }
 
   /** The actor; `null` where there is no such session and nobody creates it. */

@@ -154,14 +154,9 @@ const movesOf = (events: ReadonlyArray<Happened>): ReadonlyArray<number> =>
 
 /** Whether the store did not hear of a runner twice: it may have given its sessions up. */
 const isSilent = (facts: Facts, process: string, from: number, to: number): boolean =>
-  facts.events.filter(
-    (event) =>
-      event._tag === "Called" &&
-      event.process === process &&
-      event.operation === "heartbeat" &&
-      event.outcome !== "done" &&
-      event.at >= from &&
-      event.at <= to
+  placed(facts, "Called").filter(
+    ({ event: { at, operation, outcome, process: caller } }) =>
+      caller === process && operation === "heartbeat" && outcome !== "done" && at >= from && at <= to
   ).length > 1
 
 /** I5: where all are there, stay where they are and hear each other, none is lost. */
