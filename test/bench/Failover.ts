@@ -7,7 +7,7 @@ import { ConfigProvider, Effect, Layer, Redacted, Schedule, type Scope } from "e
 import { Client } from "../../src/client/index.ts"
 import { Runner } from "../../src/runner/index.ts"
 import { Postgres } from "../../src/store/index.ts"
-import { type Line, Ticker } from "../fixtures/ticker.ts"
+import { type Line, modelName, Ticker } from "../fixtures/ticker.ts"
 import * as TestPostgres from "../support/Postgres.ts"
 import * as Runners from "../support/Runners.ts"
 import { goal, type Row } from "./Report.ts"
@@ -24,7 +24,10 @@ interface Plan {
 /** The sessions of the runner that went, and when each had its next step elsewhere, in milliseconds. */
 interface Moved {
   readonly sessions: number
+  /** The next step of any kind: the model's, where a tool was at work. */
   readonly took: ReadonlyArray<number>
+  /** The next call of a tool, which follows it. */
+  readonly tools: ReadonlyArray<number>
 }
 
 interface Stage {
@@ -57,13 +60,15 @@ const stage = (plan: Plan): Effect.Effect<Stage, never, Scope.Scope> =>
     )
     yield* Effect.forEach(
       Array.from({ length: plan.sessions }, (_, i) => `s${i}`),
-      (id) => Effect.flatMap(Client.session(Ticker, id), (session) => session.send(`100000 ${plan.pauseMs} tick`)),
+      (id) =>
+        Effect.flatMap(Client.session(Ticker, id), (session) => session.send(`100000 ${plan.pauseMs} tick as ${id}`)),
       { concurrency: 32, discard: true }
     ).pipe(Effect.provide(clients), Effect.orDie)
-    // All work, and each has had a second step where it is.
+    const calls = () => lines().filter(({ tool }) => tool !== modelName)
+    // All work, and each has had a second call where it is.
     yield* until(() => {
       const counts = new Map<string, number>()
-      for (const { session } of lines()) counts.set(session, (counts.get(session) ?? 0) + 1)
+      for (const { session } of calls()) counts.set(session, (counts.get(session) ?? 0) + 1)
       return [...counts.values()].filter((count) => count >= 2).length === plan.sessions
     })
     const sql = yield* Effect.map(Layer.build(Layer.orDie(Postgres.layerClient({ url: database }))), (context) =>
@@ -74,7 +79,7 @@ const stage = (plan: Plan): Effect.Effect<Stage, never, Scope.Scope> =>
       lines,
       sql,
       doubled: () => {
-        const keys = lines().map((line) => line.key)
+        const keys = calls().map((line) => line.key)
         return keys.length - new Set(keys).size
       },
       moved: (at) =>
@@ -82,16 +87,16 @@ const stage = (plan: Plan): Effect.Effect<Stage, never, Scope.Scope> =>
           const last = new Map<string, number>()
           for (const line of lines()) if (line.at <= at) last.set(line.session, line.pid)
           const mine = new Set([...last].flatMap(([session, pid]) => (pid === victim!.pid ? [session] : [])))
-          const firsts = () => {
+          const firsts = (those: ReadonlyArray<Line>) => {
             const found = new Map<string, number>()
-            for (const line of lines()) {
+            for (const line of those) {
               if (line.at < at || line.pid === victim!.pid || !mine.has(line.session)) continue
               if (!found.has(line.session)) found.set(line.session, line.at - at)
             }
             return found
           }
-          yield* until(() => firsts().size === mine.size)
-          return { sessions: mine.size, took: [...firsts().values()] }
+          yield* until(() => firsts(calls()).size === mine.size)
+          return { sessions: mine.size, took: [...firsts(lines()).values()], tools: [...firsts(calls()).values()] }
         })
     }
   })
@@ -104,14 +109,16 @@ const three = (environment: Record<string, string> = {}) => {
   return [one, one, one]
 }
 
-const report = (name: string, { sessions, took }: Moved, note: string): Row => ({
+const report = (name: string, { sessions, took, tools }: Moved, note: string): Row => ({
   name,
   store: "postgres",
   p50_ms: quantile(took, 0.5),
   p95_ms: quantile(took, 0.95),
   p99_ms: quantile(took, 0.99),
   max_ms: Math.max(...took),
-  note: [`${took.length} of ${sessions} sessions`, note].filter(Boolean).join(", ")
+  note: [`${took.length} of ${sessions} sessions`, `their next tool call p50 ${quantile(tools, 0.5)} ms`, note].join(
+    ", "
+  )
 })
 
 /** @param ageMs how long the sessions have worked before: what they have done is read where they wake */
