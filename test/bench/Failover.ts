@@ -12,6 +12,7 @@ import * as TestPostgres from "../support/Postgres.ts"
 import * as Runners from "../support/Runners.ts"
 import { goal, type Row } from "./Report.ts"
 import { quantile } from "./Stats.ts"
+import * as Stolen from "./Stolen.ts"
 import type { Driver } from "./Stores.ts"
 
 interface Plan {
@@ -191,9 +192,13 @@ export const measure = (driver: Driver, quick: boolean): Effect.Effect<ReadonlyA
     : Effect.gen(function* () {
         const rows: Array<Row> = []
         const run = (effect: Effect.Effect<ReadonlyArray<Row>, unknown, Scope.Scope>) =>
-          Effect.map(Effect.scoped(effect), (found) => {
-            for (const { name, p50_ms } of found) process.stderr.write(`        ${name}: ${p50_ms} ms\n`)
-            rows.push(...found)
+          Effect.suspend(() => {
+            const stolen = Stolen.since()
+            return Effect.map(Effect.scoped(effect), (found) => {
+              const others = `other machines of this host took ${(stolen() * 100).toFixed(0)} % of its processors`
+              for (const { name, p50_ms } of found) process.stderr.write(`        ${name}: ${p50_ms} ms (${others})\n`)
+              rows.push(...found.map((row) => ({ ...row, note: `${row.note}; ${others}` })))
+            })
           })
         yield* run(killed(200))
         if (!quick) yield* run(killed(200, 60_000))
