@@ -31,6 +31,8 @@ interface Moved {
   readonly tools: ReadonlyArray<number>
 }
 
+const isToolCall = ({ tool }: Line): boolean => tool !== modelName
+
 interface Stage {
   readonly victim: Runners.RunnerProcess
   readonly lines: () => ReadonlyArray<Line>
@@ -65,11 +67,10 @@ const stage = (plan: Plan): Effect.Effect<Stage, never, Scope.Scope> =>
         Effect.flatMap(Client.session(Ticker, id), (session) => session.send(`100000 ${plan.pauseMs} tick as ${id}`)),
       { concurrency: 32, discard: true }
     ).pipe(Effect.provide(clients), Effect.orDie)
-    const calls = () => lines().filter(({ tool }) => tool !== modelName)
     // All work, and each has had a second call where it is.
     yield* until(() => {
       const counts = new Map<string, number>()
-      for (const { session } of calls()) counts.set(session, (counts.get(session) ?? 0) + 1)
+      for (const line of lines()) if (isToolCall(line)) counts.set(line.session, (counts.get(line.session) ?? 0) + 1)
       return [...counts.values()].filter((count) => count >= 2).length === plan.sessions
     })
     const sql = yield* Effect.map(Layer.build(Layer.orDie(Postgres.layerClient({ url: database }))), (context) =>
@@ -80,7 +81,9 @@ const stage = (plan: Plan): Effect.Effect<Stage, never, Scope.Scope> =>
       lines,
       sql,
       doubled: () => {
-        const keys = calls().map((line) => line.key)
+        const keys = lines()
+          .filter(isToolCall)
+          .map((line) => line.key)
         return keys.length - new Set(keys).size
       },
       moved: (at) =>
@@ -88,16 +91,20 @@ const stage = (plan: Plan): Effect.Effect<Stage, never, Scope.Scope> =>
           const last = new Map<string, number>()
           for (const line of lines()) if (line.at <= at) last.set(line.session, line.pid)
           const mine = new Set([...last].flatMap(([session, pid]) => (pid === victim!.pid ? [session] : [])))
-          const firsts = (those: ReadonlyArray<Line>) => {
+          const firsts = (wanted: (line: Line) => boolean) => {
             const found = new Map<string, number>()
-            for (const line of those) {
-              if (line.at < at || line.pid === victim!.pid || !mine.has(line.session)) continue
+            for (const line of lines()) {
+              if (line.at < at || line.pid === victim!.pid || !mine.has(line.session) || !wanted(line)) continue
               if (!found.has(line.session)) found.set(line.session, line.at - at)
             }
             return found
           }
-          yield* until(() => firsts(calls()).size === mine.size)
-          return { sessions: mine.size, took: [...firsts(lines()).values()], tools: [...firsts(calls()).values()] }
+          yield* until(() => firsts(isToolCall).size === mine.size)
+          return {
+            sessions: mine.size,
+            took: [...firsts(() => true).values()],
+            tools: [...firsts(isToolCall).values()]
+          }
         })
     }
   })
@@ -192,13 +199,12 @@ export const measure = (driver: Driver, quick: boolean): Effect.Effect<ReadonlyA
     : Effect.gen(function* () {
         const rows: Array<Row> = []
         const run = (effect: Effect.Effect<ReadonlyArray<Row>, unknown, Scope.Scope>) =>
-          Effect.suspend(() => {
+          Effect.gen(function* () {
             const stolen = Stolen.since()
-            return Effect.map(Effect.scoped(effect), (found) => {
-              const others = `other machines of this host took ${(stolen() * 100).toFixed(0)} % of its processors`
-              for (const { name, p50_ms } of found) process.stderr.write(`        ${name}: ${p50_ms} ms (${others})\n`)
-              rows.push(...found.map((row) => ({ ...row, note: `${row.note}; ${others}` })))
-            })
+            const found = yield* Effect.scoped(effect)
+            const others = `other machines of this host took ${(stolen() * 100).toFixed(0)} % of its processors`
+            for (const { name, p50_ms } of found) process.stderr.write(`        ${name}: ${p50_ms} ms (${others})\n`)
+            rows.push(...found.map((row) => ({ ...row, note: `${row.note}; ${others}` })))
           })
         yield* run(killed(200))
         if (!quick) yield* run(killed(200, 60_000))
