@@ -129,6 +129,9 @@ const report = (name: string, { sessions, took, tools }: Moved, note: string): R
   )
 })
 
+/** The p99 of a row, as one of its own: it has a goal of its own. */
+const slowest = ({ note, p99_ms, store }: Row): Row => ({ name: "the same, p99", store, p99_ms: p99_ms!, note: note! })
+
 /** @param ageMs how long the sessions have worked before: what they have done is read where they wake */
 const killed = (sessions: number, ageMs = 0) =>
   Effect.gen(function* () {
@@ -140,7 +143,7 @@ const killed = (sessions: number, ageMs = 0) =>
     const age = ageMs === 0 ? "" : ` that have worked for ${ageMs / 1000} s`
     const name = `kill -9 of 1 of 3 runners, ${sessions} sessions${age}: its sessions' next step`
     const row = report(name, result, `${doubled()} calls doubled`)
-    return [goal(row, "p50_ms", "<=", 300), goal({ ...row, name: "the same, p99" }, "p99_ms", "<=", 1500)]
+    return [goal(row, "p50_ms", "<=", 300), goal(slowest(row), "p99_ms", "<=", 1500)]
   })
 
 const stopped = (sessions: number, stopMs: number, expiryMs: number) =>
@@ -203,7 +206,8 @@ export const measure = (driver: Driver, quick: boolean): Effect.Effect<ReadonlyA
             const stolen = Stolen.since()
             const found = yield* Effect.scoped(effect)
             const others = `other machines of this host took ${(stolen() * 100).toFixed(0)} % of its processors`
-            for (const { name, p50_ms } of found) process.stderr.write(`        ${name}: ${p50_ms} ms (${others})\n`)
+            for (const { name, p50_ms, p99_ms } of found)
+              process.stderr.write(`        ${name}: ${p50_ms ?? p99_ms} ms (${others})\n`)
             rows.push(...found.map((row) => ({ ...row, note: `${row.note}; ${others}` })))
           })
         yield* run(killed(200))
