@@ -85,12 +85,17 @@ export const layer: Layer.Layer<
     let hasLeft = false
     let seen: Array<[Runner.Runner, boolean]> = []
     const looks = new Looks()
+    /** By what their rows say: each of twenty looks a second finds the same. */
+    let decoded = new Map<string, Runner.Runner>()
 
     const see = (rows: ReadonlyArray<RunnerRow>) => {
-      seen = rows.map((row) => [
-        Runner.Runner.decodeSync(infoOf(row).runner),
-        row.healthy && !(handingOver && row.incarnation === incarnation)
-      ])
+      const before = decoded
+      decoded = new Map()
+      seen = rows.map((row) => {
+        const runner = before.get(row.info) ?? Runner.Runner.decodeSync(infoOf(row).runner)
+        decoded.set(row.info, runner)
+        return [runner, row.healthy && !(handingOver && row.incarnation === incarnation)]
+      })
       return seen
     }
 
