@@ -6,6 +6,7 @@ import { StoreUnavailable, StoreUnusable } from "../domain/Errors.ts"
 import { append } from "./internal/PgAppend.ts"
 import * as PgConnection from "./internal/PgConnection.ts"
 import { guard, reasonOf } from "./internal/PgFailure.ts"
+import * as PgHeartbeat from "./internal/PgHeartbeat.ts"
 import { migrate } from "./internal/PgMigrations.ts"
 import * as PgPresence from "./internal/PgPresence.ts"
 import * as PgRunners from "./internal/PgRunners.ts"
@@ -108,6 +109,7 @@ const make = Effect.fnUntraced(function* (options: Options) {
     ...queries,
     ...runners,
     waking: PgWaking.make(sql, prepared),
+    heartbeat: (address, incarnation) => PgHeartbeat.firstAnswer(sql, queries.heartbeat(address, incarnation)),
     append: (groups) => guard("append")(appended(groups)),
     unregister: (address, incarnation) =>
       Effect.zipLeft(queries.unregister(address, incarnation), left(address, incarnation))

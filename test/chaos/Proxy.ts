@@ -54,6 +54,8 @@ export class Proxy {
   lost = 0
   /** An answer of the server after which nothing passes any more: it does not pass either. */
   deafAt: RegExp | null = null
+  /** A statement of the client at which its connection, and no other, dies without anybody being told. */
+  forgetAt: RegExp | null = null
   #deaf = false
   readonly #pairs = new Set<Pair>()
   readonly #server: net.Server
@@ -93,8 +95,14 @@ export class Proxy {
     from.on("error", () => {})
     from.on("data", (piece) => {
       if (pair.isForgotten) return
-      if (from === pair.client) pair.asked = piece.toString("latin1")
-      else if (this.lose > 0 && pair.asked.includes("perdure_append") && written.test(piece.toString("latin1"))) {
+      if (from === pair.client) {
+        pair.asked = piece.toString("latin1")
+        if (this.forgetAt?.test(pair.asked) === true) {
+          this.forgetAt = null
+          pair.isForgotten = true
+          return
+        }
+      } else if (this.lose > 0 && pair.asked.includes("perdure_append") && written.test(piece.toString("latin1"))) {
         this.lose--
         this.lost++
         return this.#cut(pair)

@@ -6,6 +6,7 @@ import { inspect } from "node:util"
 import { StoreUnavailable, StoreUnusable } from "../../src/domain/Errors.ts"
 import { Postgres, Store } from "../../src/store/index.ts"
 import * as TestPostgres from "../support/Postgres.ts"
+import { Proxy } from "../chaos/Proxy.ts"
 import { hold, kill } from "./hold.ts"
 import { group, row, session, shard, unique } from "./rows.ts"
 
@@ -376,5 +377,47 @@ describe("runners on Postgres", () => {
         expect((yield* store.read(at.namespace, session("s"), 0, 10)).map((row): number => row.seq)).toEqual([1, 2])
       }),
     120_000
+  )
+
+  /** A runner's store over a proxy. */
+  const proxied = (maxConnections: number) =>
+    Effect.gen(function* () {
+      const url = new URL(Redacted.value(yield* TestPostgres.database))
+      const target = { host: url.hostname, port: Number(url.port) }
+      const proxy = yield* Effect.acquireRelease(
+        Effect.promise(() => Proxy.listen(target, { host: "127.0.0.1", port: 0 })),
+        (proxy) => Effect.sync(() => proxy.close())
+      )
+      url.hostname = "127.0.0.1"
+      url.port = String(proxy.port)
+      const built = yield* Layer.build(
+        Layer.merge(Postgres.layer({ url: Redacted.make(url.toString()), maxConnections }), quiet)
+      )
+      const store = built.unsafeMap.get(Store.key) as Store["Type"]
+      yield* store.register({ address: "here:1", incarnation: "one", info: "", healthy: true })
+      return { proxy, beat: store.heartbeat("here:1", "one") }
+    })
+  const heartbeat = /UPDATE perdure_runners SET heartbeat_at/
+
+  it.scopedLive("a runner of which one connection dies silently under a heartbeat is heard on another one", () =>
+    Effect.gen(function* () {
+      const { beat, proxy } = yield* proxied(10)
+      proxy.forgetAt = heartbeat
+      expect(yield* Effect.timeoutOption(beat, "4 seconds")).toMatchObject({ _tag: "Some", value: true })
+      expect(proxy.forgetAt).toBeNull()
+      // The dead one is not asked again.
+      for (let i = 0; i < 20; i++)
+        expect(yield* Effect.timeoutOption(beat, "800 millis")).toMatchObject({ value: true })
+    })
+  )
+
+  it.scopedLive("a heartbeat that nobody waits for any more leaves no dead connection in the pool", () =>
+    Effect.gen(function* () {
+      // One is the runner's presence.
+      const { beat, proxy } = yield* proxied(2)
+      proxy.forgetAt = heartbeat
+      expect((yield* Effect.timeoutOption(beat, "1500 millis"))._tag).toBe("None")
+      expect(yield* Effect.timeoutOption(beat, "4 seconds")).toMatchObject({ _tag: "Some", value: true })
+    })
   )
 })

@@ -54,7 +54,7 @@ export const make = (options: Options): Effect.Effect<Heartbeat, never, Scope.Sc
       due.unsafeClose()
       const sentAt = yield* monotonic
       const answer = yield* options.beat.pipe(
-        // On a connection that leads nowhere it would wait for a minute, while another one may be made.
+        // Where the store is well it has found out by then that a connection leads nowhere, and asked on another one.
         Effect.disconnect,
         Effect.timeoutOption(Math.max(expiry, 1000))
       )

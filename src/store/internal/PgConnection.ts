@@ -12,6 +12,8 @@ import { Effect, Exit, Predicate, Scope } from "effect"
 
 interface PgLike {
   readonly query: Function
+  /** Its protocol, over a socket. */
+  readonly connection?: { readonly stream?: { readonly destroy?: (error: Error) => unknown } }
   readonly on: (event: "end" | "error", listener: () => void) => unknown
   readonly off: (event: "end" | "error", listener: () => void) => unknown
 }
@@ -112,3 +114,10 @@ export const onLost = (connection: Connection, listener: () => void): Effect.Eff
     }),
     (stop) => Effect.sync(stop)
   ).pipe(Effect.asVoid)
+
+/** Ends a connection that does not answer: the statement that waits on it fails, and the pool forgets it. */
+export const end = (connection: Connection): void => {
+  underlying(connection)?.connection?.stream?.destroy?.(
+    Object.assign(new Error("Postgres did not answer"), { code: "ETIMEDOUT" })
+  )
+}
