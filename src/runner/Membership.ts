@@ -165,6 +165,11 @@ export const layer: Layer.Layer<
             // The cluster tries again, and says nothing of it.
             (error) => Effect.logWarning(error.message)
           )
+          // Who has left meanwhile would find itself gone, and take that for having been declared dead.
+          if (hasLeft) {
+            yield* store.unregister(address, incarnation)
+            return MachineId.make(machine)
+          }
           yield* Ref.set(registered, address)
           // Of two that began at once neither had found the other.
           const others = (yield* store.runners(expiryMs)).filter((row) => row.incarnation !== incarnation)

@@ -101,3 +101,40 @@ it.scoped("a shard that comes while the store is asked for the others is kept", 
     expect(yield* looking).toEqual([shards[0], shards[1]])
   })
 )
+
+it.scoped("a runner that leaves while it registers is gone, and not taken for one that others have declared dead", () =>
+  Effect.forEach(["before its row is there", "before it knows that its row is there"], (when) =>
+    Effect.gen(function* () {
+      const port = new SimStore(() => 0).connect("one")
+      const asked = yield* Deferred.make<void>()
+      const answer = yield* Deferred.make<void>()
+      const wait = Effect.zipRight(Deferred.succeed(asked, undefined), Deferred.await(answer))
+      const register: Store["Type"]["register"] = (row) =>
+        when === "before its row is there"
+          ? Effect.zipRight(wait, port.register(row))
+          : Effect.zipLeft(port.register(row), wait)
+      let died = false
+      const onLost = Effect.sync(() => {
+        died = true
+      })
+      const context = yield* Layer.build(
+        Membership.layer.pipe(
+          Layer.provide([Alarms.layer, Layer.succeed(Store, { ...port, register })]),
+          Layer.provide(RunnerSettings.layer({ heartbeat: "500 millis", onLost }))
+        )
+      )
+      const storage = Context.get(context, RunnerStorage.RunnerStorage)
+      const address = addressOf(1)
+      const joining = yield* Effect.fork(
+        storage.register(Runner.make({ address, groups: ["default"], weight: 1 }), true)
+      )
+      yield* Deferred.await(asked)
+      yield* storage.unregister(address)
+      yield* Deferred.succeed(answer, undefined)
+      yield* joining
+      yield* TestClock.adjust(Duration.seconds(5))
+      expect(died, when).toBe(false)
+      expect(yield* port.runners(60_000), when).toEqual([])
+    })
+  )
+)
