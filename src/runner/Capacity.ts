@@ -43,7 +43,7 @@ export const parse = (text: string): Either.Either<Pools.Sizes, string> => {
 const wellNamed = /^[A-Za-z0-9][A-Za-z0-9-]{0,31}$/
 
 /** Reads names with commas between them. */
-export const parseTags = (text: string): Either.Either<ReadonlyArray<string>, string> => {
+const parseTags = (text: string): Either.Either<ReadonlyArray<string>, string> => {
   const tags = [...new Set(text.split(",").map((tag) => tag.trim()))].filter((tag) => tag !== "")
   const wrong = tags.find((tag) => !wellNamed.test(tag))
   return wrong === undefined

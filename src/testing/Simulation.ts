@@ -8,7 +8,7 @@
  *   Simulation.explore({ agents: [Booker], model, tools, seeds: 200 }))
  * ```
  *
- * After each run all that happened is checked against the invariants (DESIGN §2). A seed that breaks one fails with what is
+ * After each run all that happened is checked against the invariants (I1 to I13). A seed that breaks one fails with what is
  * violated, the seed, the smallest set of faults that still does it, and the end of the trace.
  *
  * Model and tools stand for the world outside: they are built once a run and survive. A tool says where it has its effect

@@ -33,7 +33,6 @@ export class Children {
   readonly #mark: string
   readonly #timer: NodeJS.Timeout
   #ids = 0
-  looks = 0
 
   /** @param everyMs how often it looks: what lives for less is not seen */
   constructor(
@@ -54,7 +53,6 @@ export class Children {
   }
 
   look(): void {
-    this.looks++
     const now = Date.now()
     for (const [pid, child] of this.#alive) {
       if (startOf(pid) === child.started) {

@@ -11,8 +11,10 @@ import { Client } from "../../src/client/index.ts"
 import { Runner } from "../../src/runner/index.ts"
 import { ScriptedModel } from "../../src/testing/index.ts"
 import * as Counting from "../support/Counting.ts"
+import { Ticker } from "../fixtures/ticker.ts"
 import * as Postgres from "../support/Postgres.ts"
-import { atRest, directory, entriesOf, tagged } from "../support/World.ts"
+import * as Runners from "../support/Runners.ts"
+import { atRest, clientOf, directory, entriesOf, tagged } from "../support/World.ts"
 
 const Add = Tool.make("add", { parameters: { n: Schema.Int }, success: Schema.Int })
 const toolkit = Toolkit.make(Add)
@@ -108,5 +110,31 @@ describe("A8: one commit a step", () => {
           expect(Number(row!["n"])).toBe(1)
         }).pipe(Effect.provide(live), Effect.provide(PgClient.layer({ url: database })))
       })
+  )
+
+  it.scopedLive(
+    "across runners: the same for each session, whichever runner has it",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* Postgres.database
+        const runners = yield* Runners.make(database)
+        yield* Effect.all([runners.start(), runners.start()], { concurrency: 2 })
+        const ids = Array.from({ length: 12 }, (_, i) => `s${i}`)
+        yield* Effect.gen(function* () {
+          yield* Effect.forEach(
+            ids,
+            (id) => Effect.flatMap(Client.session(Ticker, id), (session) => session.ask("24 0 tick")),
+            { concurrency: "unbounded" }
+          )
+          // Both had some of them.
+          expect(new Set(runners.witness().map(({ pid }) => pid)).size).toBe(2)
+          const sql = yield* PgClient.PgClient
+          const counts = yield* sql`SELECT session, count(DISTINCT xmin::text)::int AS commits FROM perdure_journal
+            WHERE seq > 1 GROUP BY session`
+          expect(counts).toHaveLength(ids.length)
+          for (const { commits, session } of counts) expect({ session, commits }).toEqual({ session, commits: 50 })
+        }).pipe(Effect.provide(clientOf(database)), Effect.provide(PgClient.layer({ url: database })))
+      }),
+    60_000
   )
 })

@@ -1,7 +1,7 @@
 /**
  * B2. A slow answer is not taken for a dead worker. What counts is the silence of the stream; a step does not run again
- * while its runner lives; who stops a step aborts its HTTP request. (A stopped and revived runner is fenced:
- * `acceptance/cluster.test.ts`.)
+ * while its runner lives; who stops a step aborts its HTTP request. A runner that was stopped, and goes on after another has
+ * taken its sessions, is fenced.
  */
 import { describe, expect, it } from "@effect/vitest"
 import { Tool, Toolkit } from "@effect/ai"
@@ -16,8 +16,11 @@ import { Journal } from "../../src/journal/index.ts"
 import { SessionKey } from "../../src/domain/Id.ts"
 import { handlers, toolkit as hands } from "../fixtures/hands.ts"
 import { mark } from "../process/suites.ts"
+import { Ticker } from "../fixtures/ticker.ts"
 import { survivors } from "../support/Orphans.ts"
-import { directory, entriesOf, tagged } from "../support/World.ts"
+import * as Postgres from "../support/Postgres.ts"
+import * as Runners from "../support/Runners.ts"
+import { clientOf, directory, entriesOf, problemsOf, tagged, until } from "../support/World.ts"
 
 const Talker = Agent.make("talker", { silence: "600 millis" })
 
@@ -144,5 +147,40 @@ describe("B2: heartbeats", () => {
           expect(fake.requests).toHaveLength(1)
         }).pipe(Effect.provide(runner(home, fake)))
       })
+  )
+
+  it.scopedLive(
+    "a runner that is stopped and revived appends nothing, repeats nothing and ends itself: another has its session",
+    () =>
+      Effect.gen(function* () {
+        const database = yield* Postgres.database
+        const runners = yield* Runners.make(database)
+        const expiry = { PERDURE_HEARTBEAT: "200 millis", PERDURE_HEARTBEAT_EXPIRY: "2 seconds" }
+        const both = yield* Effect.all([runners.start(expiry), runners.start(expiry)], { concurrency: 2 })
+        yield* Effect.gen(function* () {
+          const session = yield* Client.session(Ticker, "stopped")
+          const accepted = yield* session.send("140 30 tick")
+          yield* until("it is at work", () => runners.witness().length >= 60)
+          const host = both.find((runner) => runner.pid === runners.witness().at(-1)!.pid)!
+          const stoppedAt = Date.now()
+          host.kill("SIGSTOP")
+          const next = () => runners.witness().find((line) => line.at >= stoppedAt && line.pid !== host.pid)
+          yield* until("another has taken it", () => next() !== undefined)
+          console.log(`next call elsewhere ${next()!.at - stoppedAt} ms after SIGSTOP`)
+          host.kill("SIGCONT")
+          expect(yield* host.ended.pipe(Effect.timeout("5 seconds"))).toBe(75)
+
+          expect(yield* session.result(accepted)).toMatchObject({ _tag: "Completed" })
+          const journal = yield* Journal
+          const entries = yield* Stream.runCollect(journal.read(SessionKey.parse("default/stopped"), 0))
+          const epochs = [...entries].map(({ epoch }) => epoch)
+          expect(epochs.toSorted((a, b) => a - b)).toEqual(epochs)
+          expect(new Set(epochs).size).toBeGreaterThanOrEqual(2)
+          expect(yield* problemsOf("stopped")).toEqual([])
+          const keys = runners.witness().map(({ key }) => key)
+          expect(new Set(keys).size).toBe(keys.length)
+        }).pipe(Effect.provide(clientOf(database)))
+      }),
+    60_000
   )
 })

@@ -5,7 +5,7 @@
 import ts from "typescript"
 import { type Import, lineOf, type Source, visit } from "./tree.ts"
 
-/** DESIGN §15: a room may import from rooms of a lower tier, and of no other. */
+/** A room may import from rooms of a lower tier, and of no other. */
 export const tiers: Readonly<Record<string, number>> = {
   domain: 0,
   telemetry: 0,
@@ -287,7 +287,7 @@ export const roomsAreKnown: Rule = (sources) => {
   const paths = new Set(sources.map((source) => source.path))
   const rooms = new Set(sources.flatMap((source) => (source.room === undefined ? [] : [source.room])))
   return [...rooms].flatMap((room) => [
-    ...(tiers[room] === undefined ? [`src/${room}/ is in no tier: name one in test/tidy/rules.ts and in DESIGN`] : []),
+    ...(tiers[room] === undefined ? [`src/${room}/ is in no tier: name one in test/tidy/rules.ts`] : []),
     ...(paths.has(`src/${room}/README.md`) ? [] : [`src/${room}/ has no README.md`]),
     ...(paths.has(`src/${room}/index.ts`) ? [] : [`src/${room}/ has no index.ts`])
   ])

@@ -11,10 +11,10 @@ export type Judged = Pick<
 >
 
 /** A heartbeat may be late, and one may be lost, without the runner being taken for dead. */
-export const expiryHeartbeatsMin = 3
+const expiryHeartbeatsMin = 3
 
 /** Each shard is a row, and each runner looks at all of them several times a second. */
-export const shardsMax = 100_000
+const shardsMax = 100_000
 
 /** What lies below, the cluster takes for this. */
 const weightMin = 0.1
