@@ -167,6 +167,7 @@ export const layer: Layer.Layer<
           )
           // Who has left meanwhile would find itself gone, and take that for having been declared dead.
           if (hasLeft) {
+            seen = [[runner, healthy]]
             yield* store.unregister(address, incarnation)
             return MachineId.make(machine)
           }

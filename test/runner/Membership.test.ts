@@ -135,6 +135,8 @@ it.scoped("a runner that leaves while it registers is gone, and not taken for on
       yield* TestClock.adjust(Duration.seconds(5))
       expect(died, when).toBe(false)
       expect(yield* port.runners(60_000), when).toEqual([])
+      // The cluster, which looks once more, would warn that there is nobody.
+      expect(yield* storage.getRunners, when).toHaveLength(1)
     })
   )
 )
