@@ -13,9 +13,9 @@ import { group, row, session, shard, unique } from "./rows.ts"
 const quiet = Logger.minimumLogLevel(LogLevel.Error)
 
 /** A process's worth of store: connections, presence and all. */
-const open = (url: Redacted.Redacted) =>
+const open = (url: Redacted.Redacted, maxConnections = Postgres.defaults.maxConnections as number) =>
   Effect.map(
-    Layer.build(Layer.merge(Postgres.layer({ url }), quiet)),
+    Layer.build(Layer.merge(Postgres.layer({ url, maxConnections }), quiet)),
     (context) => context.unsafeMap.get(Store.key) as Store["Type"]
   )
 
@@ -390,10 +390,7 @@ describe("runners on Postgres", () => {
       )
       url.hostname = "127.0.0.1"
       url.port = String(proxy.port)
-      const built = yield* Layer.build(
-        Layer.merge(Postgres.layer({ url: Redacted.make(url.toString()), maxConnections }), quiet)
-      )
-      const store = built.unsafeMap.get(Store.key) as Store["Type"]
+      const store = yield* open(Redacted.make(url.toString()), maxConnections)
       yield* store.register({ address: "here:1", incarnation: "one", info: "", healthy: true })
       return { proxy, beat: store.heartbeat("here:1", "one") }
     })

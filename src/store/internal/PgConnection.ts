@@ -9,6 +9,7 @@ import type { Connection } from "@effect/sql/SqlConnection"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import { Effect, Exit, Predicate, Scope } from "effect"
+import { unanswered } from "./PgSocket.ts"
 
 interface PgLike {
   readonly query: Function
@@ -117,7 +118,5 @@ export const onLost = (connection: Connection, listener: () => void): Effect.Eff
 
 /** Ends a connection that does not answer: the statement that waits on it fails, and the pool forgets it. */
 export const end = (connection: Connection): void => {
-  underlying(connection)?.connection?.stream?.destroy?.(
-    Object.assign(new Error("Postgres did not answer"), { code: "ETIMEDOUT" })
-  )
+  underlying(connection)?.connection?.stream?.destroy?.(unanswered())
 }

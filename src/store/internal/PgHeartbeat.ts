@@ -11,7 +11,7 @@ import * as PgConnection from "./PgConnection.ts"
 import { guard } from "./PgFailure.ts"
 
 /** How long an answer may take until another connection is asked too, in milliseconds. */
-export const patience_ms = 1000
+const patience_ms = 1000
 
 /** So many are asked at most: where none answers it is not the connections. */
 const connections = 3

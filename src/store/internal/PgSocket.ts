@@ -10,6 +10,9 @@ import { Socket } from "node:net"
 /** How soon the system begins to ask whether the other side is there, when nothing is said, in milliseconds. */
 const keepAlive_ms = 10_000
 
+/** Why a connection was destroyed that leads nowhere. */
+export const unanswered = () => Object.assign(new Error("Postgres did not answer"), { code: "ETIMEDOUT" })
+
 /** @param patience_ms how long an answer may take */
 export const make = (patience_ms: number) => (): Socket => {
   const socket = new Socket()
@@ -23,7 +26,7 @@ export const make = (patience_ms: number) => (): Socket => {
   })
   socket.on("timeout", () => {
     if (socket.bytesWritten === answered) return
-    socket.destroy(Object.assign(new Error("Postgres did not answer"), { code: "ETIMEDOUT" }))
+    socket.destroy(unanswered())
   })
   return socket
 }
